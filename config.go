@@ -1,0 +1,165 @@
+package raft
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Random is the source of the core's randomness: election timeouts.
+// *math/rand/v2.PCG is one.
+type Random interface {
+	Uint64() uint64
+}
+
+// CoreConfig configures a Raft, the pure core. All fields but Group and
+// Events are required; DefaultCoreConfig has good values.
+type CoreConfig struct {
+	ID    NodeID
+	Group GroupID
+	// ElectionTimeout is the shortest time without a leader after which a
+	// follower campaigns; the actual one is drawn from [1, 2) times it. A
+	// leader that does not hear from a quorum for so long steps down.
+	ElectionTimeout time.Duration
+	// HeartbeatInterval is the time between a leader's heartbeats.
+	HeartbeatInterval time.Duration
+	// MaxEntryBytes bounds the data of one entry.
+	MaxEntryBytes int
+	// MaxMessageBytes bounds the entries' data in one message, except that
+	// one entry always fits.
+	MaxMessageBytes int
+	// MaxWindowBytes bounds the entries in memory: on a leader those kept
+	// for its followers, on a follower those that are not yet durable.
+	MaxWindowBytes int
+	// MaxUncommittedBytes bounds what a leader has accepted and not yet
+	// committed. Beyond it Propose returns ErrOverloaded.
+	MaxUncommittedBytes int
+	// MaxApplyBytes bounds the data in one Ready.Committed, except that one
+	// entry always fits.
+	MaxApplyBytes int
+	// Random draws the election timeouts.
+	Random Random
+	// Events asks for Ready.Events.
+	Events bool
+}
+
+// Defaults, see CoreConfig and Config.
+const (
+	DefaultElectionTimeout     = 400 * time.Millisecond
+	DefaultHeartbeatInterval   = 50 * time.Millisecond
+	DefaultMaxEntryBytes       = 1 << 20
+	DefaultMaxMessageBytes     = 512 << 10
+	DefaultMaxWindowBytes      = 16 << 20
+	DefaultMaxUncommittedBytes = 16 << 20
+	DefaultMaxApplyBytes       = 1 << 20
+	DefaultMaxPendingBytes     = 16 << 20
+	DefaultSnapshotBytes       = 64 << 20
+	DefaultSnapshotEntries     = 1_000_000
+	DefaultTrailingEntries     = 10_000
+)
+
+// DefaultCoreConfig returns a configuration for node id, with random to draw
+// election timeouts from, and defaults for the rest.
+func DefaultCoreConfig(id NodeID, random Random) CoreConfig {
+	return CoreConfig{
+		ID:                  id,
+		ElectionTimeout:     DefaultElectionTimeout,
+		HeartbeatInterval:   DefaultHeartbeatInterval,
+		MaxEntryBytes:       DefaultMaxEntryBytes,
+		MaxMessageBytes:     DefaultMaxMessageBytes,
+		MaxWindowBytes:      DefaultMaxWindowBytes,
+		MaxUncommittedBytes: DefaultMaxUncommittedBytes,
+		MaxApplyBytes:       DefaultMaxApplyBytes,
+		Random:              random,
+	}
+}
+
+// maxEntryBytesLimit is the largest MaxEntryBytes: what every transport and
+// storage must be able to hold in one piece.
+const maxEntryBytesLimit = 64 << 20
+
+// Validate returns a *ConfigError that names the first wrong field, or nil.
+func (c *CoreConfig) Validate() error {
+	if c.ID == 0 {
+		return &ConfigError{"ID", "must not be 0"}
+	}
+	if c.Random == nil {
+		return &ConfigError{"Random", "must not be nil"}
+	}
+	if c.HeartbeatInterval <= 0 {
+		return &ConfigError{"HeartbeatInterval", "must be positive"}
+	}
+	if c.ElectionTimeout < 2*c.HeartbeatInterval {
+		return &ConfigError{"ElectionTimeout", fmt.Sprintf("must be at least twice HeartbeatInterval (%v), is %v", c.HeartbeatInterval, c.ElectionTimeout)}
+	}
+	if c.ElectionTimeout > 24*time.Hour {
+		return &ConfigError{"ElectionTimeout", "must be at most 24h"}
+	}
+	if c.MaxEntryBytes <= 0 || c.MaxEntryBytes > maxEntryBytesLimit {
+		return &ConfigError{"MaxEntryBytes", fmt.Sprintf("must be in 1 … %d", maxEntryBytesLimit)}
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxMessageBytes", c.MaxMessageBytes},
+		{"MaxWindowBytes", c.MaxWindowBytes},
+		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"MaxApplyBytes", c.MaxApplyBytes},
+	} {
+		if f.value <= 0 {
+			return &ConfigError{f.name, "must be positive"}
+		}
+		if f.value > 1<<30 {
+			return &ConfigError{f.name, "must be at most 1 GiB"}
+		}
+	}
+	return nil
+}
+
+// Config configures a Node. ID, Storage and Transport are required; a zero
+// value elsewhere means the default.
+type Config struct {
+	// ID is this node's, unique within the cluster for all time, not 0.
+	ID NodeID
+	// Group is the replication group, for processes with several of them.
+	Group GroupID
+	// Storage and Transport are opened and closed by the caller; they must
+	// outlive the node.
+	Storage   Storage
+	Transport Transport
+	// Bootstrap founds a cluster: every founding member passes the same
+	// list on its first start. It is used only where the storage is empty.
+	// A node that joins later, or that lost its storage, passes none.
+	Bootstrap []Member
+	// Cluster names the cluster, at most 64 bytes. Empty: a digest of
+	// Bootstrap, or what the storage holds from an earlier start; a node
+	// without either is given it here.
+	Cluster string
+
+	// The next ones are as in CoreConfig.
+	ElectionTimeout     time.Duration
+	HeartbeatInterval   time.Duration
+	MaxEntryBytes       int
+	MaxMessageBytes     int
+	MaxWindowBytes      int
+	MaxUncommittedBytes int
+	MaxApplyBytes       int
+
+	// MaxPendingBytes bounds the data of proposals that this node holds and
+	// that have not ended yet. Beyond it Propose returns ErrOverloaded.
+	MaxPendingBytes int
+
+	// A snapshot is taken once this many bytes or entries have been applied
+	// since the last one. Negative: never for this reason.
+	SnapshotBytes   int64
+	SnapshotEntries int64
+	// TrailingEntries is how many entries below a snapshot stay in the log,
+	// for followers that are a little behind. Negative: none.
+	TrailingEntries int64
+
+	// Logger receives what a person who operates the node wants to read.
+	// Nil: nothing is logged.
+	Logger *zap.Logger
+}

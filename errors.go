@@ -1,0 +1,104 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of the library. All of them, and the types below, work with
+// errors.Is and errors.As through any wrapping.
+var (
+	// ErrNotCommitted: the proposal is definitely not committed and never
+	// will be. It may be proposed again.
+	ErrNotCommitted = errors.New("raft: proposal is not committed and never will be")
+
+	// ErrOutcomeUnknown: the proposal may have been committed, or may yet
+	// be; nobody here can know.
+	ErrOutcomeUnknown = errors.New("raft: outcome of the proposal is unknown")
+
+	// ErrOverloaded: a bound on memory is reached. Nothing was taken; try
+	// again later.
+	ErrOverloaded = errors.New("raft: overloaded")
+
+	// ErrTooLarge: the command is larger than Config.MaxEntryBytes. Nothing
+	// was taken.
+	ErrTooLarge = errors.New("raft: command too large")
+
+	// ErrNotLeader: this replica does not lead. See NotLeaderError.
+	ErrNotLeader = errors.New("raft: not the leader")
+
+	// ErrClosed: the node, storage or transport is closed. Nothing was
+	// taken.
+	ErrClosed = errors.New("raft: closed")
+
+	// ErrStopped: the replica has stopped because its storage or its state
+	// machine failed; the error that is wrapped beside it says why.
+	ErrStopped = errors.New("raft: replica stopped")
+
+	// ErrCompacted: the log does not reach back so far.
+	ErrCompacted = errors.New("raft: log entries have been compacted")
+
+	// ErrNoSnapshot: the storage holds no snapshot.
+	ErrNoSnapshot = errors.New("raft: no snapshot")
+
+	// ErrMalformed: a message breaks the protocol's rules. It was ignored.
+	ErrMalformed = errors.New("raft: malformed message")
+)
+
+// NotLeaderError says who leads instead. It is an ErrNotLeader.
+type NotLeaderError struct {
+	Leader  NodeID // 0: unknown
+	Address string // of the leader, if known
+}
+
+func (e *NotLeaderError) Error() string {
+	if e.Leader == 0 {
+		return "raft: not the leader, and no leader is known"
+	}
+	return fmt.Sprintf("raft: not the leader, which is node %d at %q", e.Leader, e.Address)
+}
+
+// Is reports that a NotLeaderError is an ErrNotLeader.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// ConfigError names the wrong field of a configuration.
+type ConfigError struct {
+	Field  string
+	Reason string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("raft: config: %s: %s", e.Field, e.Reason)
+}
+
+// IdentityError says that a storage belongs to another node or cluster than
+// the one that opens it.
+type IdentityError struct {
+	Stored, Given Identity
+}
+
+func (e *IdentityError) Error() string {
+	return fmt.Sprintf("raft: storage belongs to node %d of cluster %q, not to node %d of cluster %q",
+		e.Stored.Node, e.Stored.Cluster, e.Given.Node, e.Given.Cluster)
+}
+
+// IndexRange is the entries First to Last of a group, both included.
+type IndexRange struct {
+	Group       GroupID
+	First, Last Index
+}
+
+// CorruptError says that acknowledged data is damaged. The storage refuses to
+// use what is left of it, since a shorter log would look like a correct one.
+type CorruptError struct {
+	File   string
+	Offset int64
+	// Groups whose data the damage may concern, with the indexes that are
+	// missing or damaged as far as they are known (Last 0: unknown).
+	Ranges []IndexRange
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("raft: storage is corrupt: %s at offset %d: %s (groups and indexes: %v)", e.File, e.Offset, e.Reason, e.Ranges)
+}

@@ -1,0 +1,28 @@
+package raft
+
+import "io"
+
+// StateMachine is the service that a group replicates. R is the result of a
+// command for its proposer; it never crosses the wire.
+//
+// Apply, Snapshot and Restore are called by one goroutine at a time.
+type StateMachine[R any] interface {
+	// Apply applies committed commands in order, and stores in results[i]
+	// what entries[i] means to its proposer. It must be deterministic: the
+	// same commands give the same state and results on every replica. Only
+	// commands come here (type EntryCommand), so indexes may have gaps. It
+	// may keep entries[i].Data but not the slices. An error stops this
+	// replica for good, so it is for broken disks and the like; a command
+	// that is refused is a result.
+	Apply(entries []Entry, results []R) error
+
+	// Snapshot captures the state as of the last Apply. It should be cheap:
+	// nothing is applied meanwhile. WriteTo of what it returns runs beside
+	// later Apply calls and must write the state as it was captured. If it
+	// is an io.Closer too, it is closed when it is no longer needed.
+	Snapshot() (io.WriterTo, error)
+
+	// Restore replaces the state by the one that a WriteTo has written,
+	// on this or another node.
+	Restore(r io.Reader) error
+}
