@@ -152,6 +152,9 @@ func (r *Raft) releaseHeld() {
 		}
 		return true
 	})
+	if len(r.held) == 0 {
+		r.held = nil // terms begin seldom: an idle core keeps nothing for it
+	}
 }
 
 // PersistFailed says that a write has failed. The core stops for good: it does
