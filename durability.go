@@ -257,6 +257,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 		a.restoring = nil
 	}
 	a.handedOut = max(a.handedOut, r.applied)
+	r.members.forget(min(r.commit, r.applied))
 }
 
 // takeCommitted returns what is committed and durable here and comes next, if

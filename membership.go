@@ -60,7 +60,6 @@ func (r *Raft) membershipAppended(e *Entry) {
 	if err != nil {
 		panic("raft: invariant broken: a membership entry that was not checked: " + err.Error())
 	}
-	r.members.forget(min(r.commit, r.applied))
 	r.members.history = append(r.members.history, MembershipAt{Index: e.Index, Membership: m})
 	r.membershipChanged()
 }
