@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -38,7 +39,7 @@ func (s *membershipState) committed(index Index) *MembershipAt {
 // forget drops what is older than the newest membership at or below index.
 func (s *membershipState) forget(index Index) {
 	for len(s.history) > 1 && s.history[1].Index <= index {
-		s.history = append(s.history[:0], s.history[1:]...)
+		s.history = slices.Delete(s.history, 0, 1)
 	}
 }
 
