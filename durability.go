@@ -100,6 +100,9 @@ func (r *Raft) send(m Message) {
 	if m.Term == 0 {
 		m.Term = r.term
 	}
+	if m.Marked {
+		m.Context = r.mark
+	}
 	if r.hardStateDurable() {
 		r.messages = append(r.messages, m)
 		return

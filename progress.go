@@ -34,8 +34,9 @@ type progress struct {
 	match     Index
 	next      Index
 	verified  Index // received there and verified, durable or not
-	// unmark is the first index that was appended after this leader heard
-	// of the peer's mark.
+	// mark names the peer's mark, and unmark is the first index that was
+	// appended after this leader heard of it.
+	mark    uint64
 	unmark  Index
 	round   uint64
 	contact Instant // when it was heard from

@@ -27,8 +27,11 @@ type Raft struct {
 	term     Term
 	votedFor NodeID
 	unmarked bool
-	log      raftLog
-	members  membershipState
+	// mark names this mark of this process's: what ends it must have been
+	// sent to it, not to one that this storage had before it was lost.
+	mark    uint64
+	log     raftLog
+	members membershipState
 
 	// Figure 2, volatile state.
 	commit  Index
@@ -82,6 +85,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
 	r.following.everDurable = r.log.last
+	if !r.unmarked {
+		r.mark = cfg.Random.Uint64()
+	}
 	if s := initial.Snapshot; s.Index > 0 {
 		r.apply.restore(s)
 	}
@@ -442,6 +448,9 @@ func (r *Raft) hardState() HardState {
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
 		r.event(Event{Kind: EventMarked})
+		if !unmarked {
+			r.mark = r.cfg.Random.Uint64()
+		}
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()

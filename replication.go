@@ -197,7 +197,7 @@ func (r *Raft) sendAppend(p *progress, prev Index, prevTerm Term, entries []Entr
 		Commit: r.commit, Round: r.leading.round, Match: p.match,
 	}
 	if p.marked && r.commit >= p.unmark {
-		m.Unmark = p.unmark // committed without counting the peer
+		m.Unmark, m.Context = p.unmark, p.mark // committed without counting the peer
 	}
 	p.notify = false
 	r.send(m)
@@ -240,7 +240,7 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 	r.setCommit(min(m.Commit, f.verified))
 
 	durable := r.durable()
-	if !r.unmarked && m.Unmark != 0 && min(durable, f.verified) >= m.Unmark {
+	if !r.unmarked && m.Unmark != 0 && m.Context == r.mark && min(durable, f.verified) >= m.Unmark {
 		r.setHardState(r.term, r.votedFor, true)
 	}
 	// Entries are acknowledged when durable; an AppendEntries without entries
@@ -413,8 +413,8 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 // others, may lower match.
 func (r *Raft) heardMark(p *progress, m *Message) bool {
 	switch {
-	case m.Marked && !p.marked:
-		p.marked, p.unmark = true, r.log.last+1
+	case m.Marked && (!p.marked || p.mark != m.Context):
+		p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1
 	case !m.Marked && p.marked:
 		if m.Reject || m.Index < p.unmark || r.commit < p.unmark {
 			r.ignore(m, "sent before its mark")

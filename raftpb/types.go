@@ -124,9 +124,11 @@ const (
 //	RequestVoteReply      Reject, Marked
 //	AppendEntries         Index, LogTerm: of the entry before Entries (prevLogIndex, prevLogTerm);
 //	                      Commit; Round; Match: what the leader believes durable at the receiver;
-//	                      Unmark: an index whose durable holding ends the receiver's mark, 0: none
+//	                      Unmark: an index whose durable holding ends the receiver's mark, 0: none;
+//	                      Context: of the mark that it ends
 //	AppendEntriesReply    Index: durable and verified; Verified: received and verified in this term;
-//	                      Round: echo; Window: bytes of entries it can still take; Marked
+//	                      Round: echo; Window: bytes of entries it can still take; Marked, then
+//	                      Context: a random number that names the mark, as in all marked replies
 //	  with Reject         Index: the prevLogIndex it rejects; Match, LogTerm: the conflict hint, a
 //	                      lower index to try and the sender's term there
 //	InstallSnapshot       Snapshot; its data follows on the same connection
