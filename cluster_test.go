@@ -109,6 +109,7 @@ type testCluster struct {
 	now   Instant
 	// stalled disks complete no write in settle; cut drops messages.
 	stalled map[NodeID]bool
+	wiped   map[NodeID]bool // at any time
 	cut     func(m *Message) bool
 	cfg     func(*CoreConfig)
 	seed    uint64
@@ -142,7 +143,7 @@ func founding(n int) Membership {
 func newTestCluster(t testing.TB, n int, cfg func(*CoreConfig)) *testCluster {
 	c := &testCluster{
 		t: t, cfg: cfg, seed: 1,
-		stalled: map[NodeID]bool{}, cut: func(*Message) bool { return false },
+		stalled: map[NodeID]bool{}, wiped: map[NodeID]bool{}, cut: func(*Message) bool { return false },
 		leaders: map[Term]NodeID{}, entries: map[entryKey]entryFact{},
 	}
 	for i := range n {
@@ -204,6 +205,7 @@ func (c *testCluster) restart(id NodeID) {
 // wipe loses a node's disk, and keeps at most the list it was founded with.
 func (c *testCluster) wipe(id NodeID, bootstrap Membership) {
 	c.node(id).disk = &testDisk{first: 1, snapshot: Snapshot{Membership: bootstrap}}
+	c.wiped[id] = true
 	c.logf("wipe %d", id)
 	c.restart(id)
 }

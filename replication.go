@@ -460,6 +460,11 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 		if m.Verified+1 >= p.next {
 			p.inFlight, p.bytes = p.inFlight[:0], 0
 			p.replicate(m.Verified + 1)
+		} else if p.next > r.log.last {
+			// It has lost what it had received, and there is nothing at
+			// next to probe with.
+			p.verified = m.Verified
+			p.probe(m.Verified + 1)
 		}
 	case replicating:
 		// Entries that are still missing there although nothing was sent and
