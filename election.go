@@ -107,11 +107,14 @@ func (r *Raft) countOwnVote() {
 func (r *Raft) tallyVotes() {
 	switch r.countVotes() {
 	case voteGranted:
-		if r.role == PreCandidate {
+		switch {
+		case r.role == PreCandidate:
 			r.campaign()
-		} else {
+		case r.hardStateDurable():
 			r.becomeLeader()
 		}
+		// Else votes came before they were asked for, meant for an earlier
+		// life of this candidate: it goes on when its own vote is durable.
 	case voteRejected:
 		r.becomeFollower(r.term, 0)
 	}
