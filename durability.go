@@ -282,7 +282,7 @@ func (r *Raft) takeCommitted() []Entry {
 		return nil
 	case lo < w.first:
 		a.reading = lo
-		r.logReads = append(r.logReads, LogRead{Lo: lo, Hi: min(hi, w.first), MaxBytes: r.cfg.MaxApplyBytes})
+		r.logReads = append(r.logReads, LogRead{Term: r.term, Lo: lo, Hi: min(hi, w.first), MaxBytes: r.cfg.MaxApplyBytes})
 		return nil
 	}
 	// Copied, since the window's memory moves on while this is applied.
@@ -319,17 +319,12 @@ func (r *Raft) LogRead(now Instant, request LogRead, entries []Entry, err error)
 		return // asked before a snapshot took over
 	}
 	a.reading = 0
-	if err == nil {
-		entries = entries[:min(len(entries), int(request.Hi-request.Lo))]
-		err = r.log.check(request.Lo, entries)
-	}
+	entries, err = r.log.check(request, entries, err)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	if len(entries) > 0 {
-		a.batch, a.fetched = entries, true
-	}
+	a.batch, a.fetched = entries, true
 }
 
 // releaseWindow drops entries that nobody here needs from memory: those that
@@ -361,20 +356,20 @@ func (r *Raft) releaseWindow() {
 // peer has moved on meanwhile.
 func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	p := r.peer(request.Peer)
-	if r.role != Leader || p == nil || p.reading != request.Lo {
+	if r.role != Leader || request.Term != r.term || p == nil || p.reading != request.Lo {
 		return
 	}
 	p.reading = 0
 	if request.Lo <= r.log.base {
 		return // compacted meanwhile; replicate decides anew
 	}
+	entries, err = r.log.check(request, entries, err)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	entries = entries[:min(len(entries), int(request.Hi-request.Lo))]
-	if r.log.check(request.Lo, entries) != nil || p.next != request.Lo || p.state == sendingSnapshot {
-		return // the log or the peer's place in it changed: what is still needed is asked for again
+	if p.next != request.Lo || p.state == sendingSnapshot {
+		return // what is still needed is asked for again
 	}
 	if n := fitting(entries, p.room(r.cfg.MaxMessageBytes)); n > 0 {
 		r.sendEntries(p, slices.Clone(entries[:n]))

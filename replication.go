@@ -150,7 +150,7 @@ func (r *Raft) replicate(p *progress) {
 				return // what is read might not fit
 			}
 			p.reading = p.next
-			r.logReads = append(r.logReads, LogRead{Peer: p.id, Lo: p.next, Hi: w.first, MaxBytes: room})
+			r.logReads = append(r.logReads, LogRead{Peer: p.id, Term: r.term, Lo: p.next, Hi: w.first, MaxBytes: room})
 			return
 		}
 		if len(p.inFlight) > 0 && entrySize(w.at(p.next)) > room {

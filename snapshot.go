@@ -94,6 +94,9 @@ func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("%w: snapshot at %d, applied %d", ErrCompacted, index, r.applied)
 	}
 	m := r.members.committed(index)
+	if m.Index > index {
+		return Snapshot{}, fmt.Errorf("%w: the membership at %d", ErrCompacted, index)
+	}
 	return Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}, nil
 }
 
