@@ -1,6 +1,9 @@
 package raft
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // writePipeline knows what has been handed to the storage and what of it is
 // durable. Durability is by write sequence, never by (term, index): an index
@@ -19,7 +22,8 @@ type writePipeline struct {
 // writeRecord is a write that is not durable yet.
 type writeRecord struct {
 	seq   uint64
-	first Index // the first index that it touches, 0: none
+	first Index   // the first index that it touches, 0: none
+	since Instant // when it was handed out
 }
 
 // newest returns the sequence of the newest write, handed out or not.
@@ -81,6 +85,15 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 // min(last index, first index touched by any unpersisted write - 1).
 func (r *Raft) durable() Index { return r.writes.durableBelow(r.log.last+1) - 1 }
 
+// stalledSince is when the oldest write was handed out that is not durable
+// yet, now if there is none.
+func (r *Raft) stalledSince() Instant {
+	if w := &r.writes; len(w.inFlight) > 0 {
+		return w.inFlight[0].since
+	}
+	return r.now
+}
+
 // hardStateDurable reports whether term, vote and mark are durable as they are.
 func (r *Raft) hardStateDurable() bool { return r.writes.hardState <= r.writes.persisted }
 
@@ -114,8 +127,14 @@ func (r *Raft) send(m Message) {
 			return
 		}
 	}
-	r.held = append(r.held, h)
+	if len(r.held) < maxHeld {
+		r.held = append(r.held, h)
+	}
 }
+
+// maxHeld bounds the held messages: of each kind one for each member, and
+// some for strangers.
+const maxHeld = 4 * maxMembers
 
 // Persisted says that all writes up to seq are durable.
 func (r *Raft) Persisted(now Instant, seq uint64) {
@@ -133,7 +152,6 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 	w.inFlight = append(w.inFlight[:0], w.inFlight[n:]...)
 	durable := r.durable()
 	f := &r.following
-	f.everDurable = max(f.everDurable, durable)
 	if f.windowClosed || f.ackWaiting && durable > before {
 		f.ackNow, f.ackWaiting, f.windowClosed = true, f.verified > durable, false
 	}
@@ -224,6 +242,7 @@ func (r *Raft) takeWrite() Write {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
 	w.drained = w.gathering.seq
+	w.gathering.since = r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
 	return write
@@ -255,6 +274,9 @@ func (r *Raft) Applied(now Instant, index Index) {
 		return
 	}
 	a := &r.apply
+	if a.restoring == nil {
+		index = min(index, a.handedOut)
+	}
 	r.applied = max(r.applied, index)
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
@@ -307,7 +329,7 @@ func (r *Raft) takeRestore() *Snapshot {
 // storage that cannot be trusted, and so is an error: the core stops.
 func (r *Raft) LogRead(now Instant, request LogRead, entries []Entry, err error) {
 	r.advance(now)
-	if r.err != nil {
+	if r.err != nil || request.Lo == 0 || request.Hi <= request.Lo {
 		return
 	}
 	if request.Peer != 0 {
@@ -362,6 +384,10 @@ func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	p.reading = 0
 	if request.Lo <= r.log.base {
 		return // compacted meanwhile; replicate decides anew
+	}
+	if errors.Is(err, ErrCompacted) {
+		r.needSnapshot(p) // the storage is a little ahead
+		return
 	}
 	entries, err = r.log.check(request, entries, err)
 	if err != nil {
