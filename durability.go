@@ -19,7 +19,8 @@ type writePipeline struct {
 // writeRecord is a write that is not durable yet.
 type writeRecord struct {
 	seq   uint64
-	first Index // the first index that it touches, 0: none
+	first Index   // the first index that it touches, 0: none
+	since Instant // when it was handed out
 }
 
 // newest returns the sequence of the newest write, handed out or not.
@@ -75,6 +76,15 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 		limit = min(limit, f)
 	}
 	return limit
+}
+
+// stalled is the time from which on the disk has stalled, if nothing becomes
+// durable before: an election timeout after the oldest write under way.
+func (r *Raft) stalled() Instant {
+	if len(r.writes.inFlight) == 0 {
+		return Never
+	}
+	return r.writes.inFlight[0].since.Add(r.cfg.ElectionTimeout)
 }
 
 // durable is the highest index up to which this replica's log is durable:
@@ -223,7 +233,7 @@ func (r *Raft) takeWrite() Write {
 	if w.entries != 0 && w.entries <= r.log.last {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
-	w.drained = w.gathering.seq
+	w.drained, w.gathering.since = w.gathering.seq, r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
 	return write

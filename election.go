@@ -64,7 +64,7 @@ func (r *Raft) mayCampaign() bool {
 // electionTimeout: no leader was heard from in time.
 func (r *Raft) electionTimeout() {
 	r.resetElectionTimer()
-	if !r.mayCampaign() {
+	if !r.mayCampaign() || r.now >= r.stalled() { // whose disk has stalled cannot win
 		if r.leader != 0 {
 			r.becomeFollower(r.term, 0)
 		}
@@ -249,9 +249,11 @@ func (r *Raft) recordVote(m *Message) {
 
 // tickLeader sends heartbeats, and steps down when the leader has not heard
 // from a quorum for an election timeout: it may have been replaced, and its
-// clients had better learn it (§6.2).
+// clients had better learn it (§6.2). So it does when its disk has stalled for
+// as long: its heartbeats would go on, and keep those from leading who can
+// write.
 func (r *Raft) tickLeader() {
-	if r.now >= r.quorumContact().Add(r.cfg.ElectionTimeout) {
+	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {
 		r.becomeFollower(r.term, 0)
 		return
 	}
