@@ -463,6 +463,42 @@ func TestCheckQuorum(t *testing.T) {
 	}
 }
 
+// E13: a leader whose disk hangs while its heartbeats go on steps down after an
+// election timeout, and one whose disk works is elected; a slow disk that goes
+// on writing deposes nobody.
+func TestScenarioE13LeaderThatCannotPersistStepsDown(t *testing.T) {
+	for _, hangs := range []bool{true, false} {
+		t.Run(fmt.Sprintf("hangs %v", hangs), func(t *testing.T) {
+			c := newTestCluster(t, 3, nil)
+			c.elect(1)
+			c.run(DefaultHeartbeatInterval)
+			term := c.node(1).r.Term()
+			c.stalled[1] = true
+			require.NoError(t, c.propose(1, "a"))
+
+			for range 10 {
+				c.run(DefaultElectionTimeout / 2)
+				if !hangs {
+					require.NoError(t, c.propose(1, "b"))
+					c.persist(1)
+				}
+			}
+
+			if hangs {
+				require.NotEqual(t, NodeID(1), c.leader())
+				require.NotZero(t, c.leader())
+				require.Less(t, c.node(1).r.Term(), c.node(c.leader()).r.Term()+1, "nor does it campaign")
+				require.NoError(t, c.propose(c.leader(), "c"))
+				c.settle()
+				c.requireApplied([]string{"a", "c"}, c.leader())
+				return
+			}
+			c.requireLeader(1)
+			require.Equal(t, term, c.node(1).r.Term())
+		})
+	}
+}
+
 // A time that goes backwards is taken for the latest one seen.
 func TestTimeThatGoesBackwardsIsClamped(t *testing.T) {
 	c := newLoneCore(t, 3, 1, 1)

@@ -264,9 +264,10 @@ func (r *Raft) appendFrom(m *Message) (verified Index, err error) {
 			break
 		}
 		term, known := r.log.term(e.Index)
-		if e.Index <= r.commit {
+		if e.Index <= max(r.commit, r.following.verified) {
+			// Committed, or the same leader's a moment ago.
 			if known && term != e.Term {
-				return 0, r.malformed(m, "entry %d of term %d is committed with term %d", e.Index, e.Term, term)
+				return 0, r.malformed(m, "entry %d of term %d is settled with term %d", e.Index, e.Term, term)
 			}
 		} else if term != e.Term {
 			break
