@@ -139,6 +139,31 @@ func TestFaultsComeInProportion(t *testing.T) {
 	require.InDelta(t, start+20*ms, b.times[n-1], float64(ms/10))
 }
 
+// One fault, switched on or off, changes nothing but itself.
+func TestAFaultChangesNothingElse(t *testing.T) {
+	arrivals := func(faults Faults) map[int]time.Duration {
+		network, a, b := manual(t, Options{Seed: 9})
+		network.SetFaults(faults)
+		for i := range 500 {
+			a.send(2, i)
+		}
+		network.Advance(at(time.Second))
+		when := map[int]time.Duration{}
+		for i, m := range b.messages {
+			if _, again := when[int(m.Index)]; !again {
+				when[int(m.Index)] = b.times[i]
+			}
+		}
+		return when
+	}
+	perfect := arrivals(Faults{MaxDelay: 10 * ms})
+	lossy := arrivals(Faults{MaxDelay: 10 * ms, Loss: .3, Corrupt: .1})
+	require.Less(t, len(lossy), len(perfect))
+	for i, d := range lossy {
+		require.Equal(t, perfect[i], d)
+	}
+}
+
 func TestLinkFaults(t *testing.T) {
 	network, a, b := manual(t, Options{})
 	network.SetLinkFaults(1, 2, Faults{Loss: 1})
