@@ -138,6 +138,11 @@ func TestSnapshotsAtOnceAreBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooMany)
 	close(hold)
 	require.NoError(t, receive(t, first))
+
+	b.onSnapshot = func(raft.Message, io.Reader) error { return nil }
+	for range 20 { // one after the other is not at once
+		require.NoError(t, a.SendSnapshot(t.Context(), snapshotOf(1, 2, nil), bytes.NewReader(nil)))
+	}
 }
 
 func TestASnapshotIsCancelled(t *testing.T) {

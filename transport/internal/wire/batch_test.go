@@ -61,6 +61,11 @@ func TestABatchForgetsWhatItHandedOver(t *testing.T) {
 	require.NoError(t, b.Add(payloadOf(message(300, 10))))
 	require.Error(t, b.Add(payloadOf(message(9, 10))[:100]))
 	b.Reset()
+	require.NoError(t, b.Add(payloadOf(message(60, 10)))) // within it
+	require.Error(t, b.Add(payloadOf(message(9, 10))[:100]))
+	require.NoError(t, b.Add(payloadOf(message(1, 10))))
+	b.Drop()
+	b.Reset()
 	for _, e := range b.entries[:cap(b.entries)] {
 		require.Nil(t, e.Data)
 	}
