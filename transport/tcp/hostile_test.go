@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -333,10 +334,11 @@ func TestASilentPeerIsLeft(t *testing.T) {
 	require.ErrorContains(t, a.Peers()[0].Err, "silent")
 }
 
-// An idle connection stays, and a slow Handler keeps the order.
 func TestANewerConnectionTakesOver(t *testing.T) {
 	b := startNode(t, 2, Options{})
 	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release()
 	b.onDeliver = func(m []raft.Message) {
 		if m[0].Index == 1 {
 			<-hold
@@ -348,7 +350,12 @@ func TestANewerConnectionTakesOver(t *testing.T) {
 	newer := introduced(t, b, wire.ForMessages)
 	newer.say(message(heartbeat(1, 2, 2)))
 	require.Empty(t, older.hears())
-	close(hold)
+	select {
+	case <-b.messages:
+		require.Fail(t, "delivered beside the older connection's")
+	case <-time.After(50 * time.Millisecond):
+	}
+	release()
 	require.EqualValues(t, 1, receive(t, b.messages).Index)
 	require.EqualValues(t, 2, receive(t, b.messages).Index)
 }
