@@ -306,9 +306,9 @@ func (h lockedHandler) Unreachable(id raft.NodeID) {
 
 func TestCloseEndsEverything(t *testing.T) {
 	for range 20 {
-		a, b := pair(t, Options{})
+		a, b, _, h := benchPair(t, Options{})
 		closed := make(chan struct{})
-		b.onDeliver = func([]raft.Message) {
+		h.answer = func() {
 			select {
 			case <-closed:
 				panic("Deliver after Close")
@@ -327,7 +327,7 @@ func TestCloseEndsEverything(t *testing.T) {
 				}
 			}
 		})
-		receive(t, b.messages)
+		waitFor(t, "delivered", func() bool { return h.n.Load() > 0 })
 		require.NoError(t, b.Close())
 		close(closed)
 		require.NoError(t, b.Close(), "again")
