@@ -164,7 +164,6 @@ func (s salted) header(b []byte) (frameHeader, bool) {
 // entryCRC is the checksum of an entry's encoding. It is seeded by the group,
 // so that no group's entry passes for another's.
 func entryCRC(group uint64, encoded []byte) uint32 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], group)
-	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, encoded)
+	seed := uint32((group + 1) * 0x9e3779b97f4a7c15 >> 32)
+	return crc32.Update(seed, castagnoli, encoded)
 }
