@@ -146,6 +146,53 @@ func TestScenarioW4(t *testing.T) {
 	})
 }
 
+// TestDamagedNewestHeader: a segment whose header is lost, in both copies, does
+// not vanish with what was acknowledged in it.
+func TestDamagedNewestHeader(t *testing.T) {
+	for _, segments := range []int{1, 2} {
+		d := newDisk(t)
+		d.mustOpen()
+		next := raft.Index(1)
+		if segments == 2 {
+			next = d.rotate(1, next)
+		}
+		d.save(1, write(1, 0, entry(next, 1)))
+		name := d.log.current.name
+		d.zero(name, 0)
+		d.zero(name, blockSize)
+		before, _ := d.fs.Bytes(name)
+		for range 2 {
+			d.fs.Crash(vfs.Nothing)
+			var corrupt *raft.CorruptError
+			require.ErrorAs(t, d.open(), &corrupt)
+			require.Equal(t, name, corrupt.File)
+			after, _ := d.fs.Bytes(name)
+			require.Equal(t, before, after)
+		}
+	}
+}
+
+// TestTornTailsAreBounded: a machine that crashes often keeps only the last
+// few torn tails.
+func TestTornTailsAreBounded(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	for range 10 {
+		d.crashAt(2, func() {
+			d.queue(1, write(1, 0, raft.Entry{Index: 1, Term: 1, Data: bytes.Repeat([]byte("x"), blockSize)}), func(error) {})
+			d.sync()
+		})
+		d.crash(vfs.Fraction(1, 2))
+	}
+	torn := 0
+	for _, name := range d.fs.Names() {
+		if strings.HasSuffix(name, tornSuffix) {
+			torn++
+		}
+	}
+	require.Equal(t, maxTorn, torn)
+}
+
 // TestDamageWhileOpen: an entry that rots after Open is refused when it is
 // read.
 func TestDamageWhileOpen(t *testing.T) {

@@ -32,7 +32,7 @@ const (
 	// recordCheckpoint is the state of a group, see group.appendCheckpoint.
 	recordCheckpoint recordKind = 3
 	// recordCheckpointHead begins a segment: the number of the first segment
-	// that is needed, and that of this one. Its group is zero.
+	// that is needed, that of this one, and its salt. Its group is zero.
 	recordCheckpointHead recordKind = 4
 )
 

@@ -44,6 +44,24 @@ func TestScenarioW1(t *testing.T) {
 	}
 }
 
+// TestScenarioW1IdleFrame: the frame that idle appends is not synced, and a
+// new segment must not say that it is part of the old one until it is.
+func TestScenarioW1IdleFrame(t *testing.T) {
+	for n := 1; n < 20; n++ {
+		d := newDisk(t)
+		d.mustOpen()
+		for i := range n {
+			d.save(1, write(1, 0, entry(raft.Index(i+1), 1)))
+			if i%3 != 0 {
+				d.drive.Idle()
+			}
+		}
+		d.crash(vfs.Nothing)
+		require.Empty(t, d.log.damage)
+		require.EqualValues(t, n, d.load(1).Last)
+	}
+}
+
 // TestScenarioW5: what is acknowledged is in files whose names are durable.
 func TestScenarioW5(t *testing.T) {
 	d := newDisk(t)
@@ -108,6 +126,38 @@ func TestScenarioW6(t *testing.T) {
 			d.crash(vfs.Nothing)
 			require.EqualValues(t, 1, d.load(1).Last)
 		})
+	}
+}
+
+// TestScenarioW6PageCache: after a failed sync the page cache shows, as clean,
+// what is not on the disk. The next process reads it and builds on it, and
+// then the power fails.
+func TestScenarioW6PageCache(t *testing.T) {
+	broken := errors.New("broken")
+	for n := 1; ; n++ {
+		d, m := newDisk(t), newModel()
+		count, failed := 0, false
+		d.fs.SetHook(func(op *vfs.Op) error {
+			if op.Kind != vfs.OpSync {
+				return nil
+			}
+			if count++; count == n {
+				failed = true
+				return broken
+			}
+			return nil
+		})
+		script(d, m)
+		d.fs.SetHook(nil)
+		d.fs.Kill()
+		d.mustOpen()
+		m.check(d)
+		d.crash(vfs.Nothing)
+		m.check(d)
+		goesOn(d, m)
+		if !failed {
+			break
+		}
 	}
 }
 
@@ -363,6 +413,21 @@ func TestNewerVersion(t *testing.T) {
 	var version *VersionError
 	require.ErrorAs(t, err, &version)
 	require.Equal(t, VersionError{File: name, Version: 2, Supported: 1}, *version)
+}
+
+// TestSegmentSizeMayChange from one Open to the next.
+func TestSegmentSizeMayChange(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	next := d.rotate(1, 1)
+	for _, blocks := range []int64{16, 8, 20} {
+		d.bytes = blocks * blockSize
+		d.crash(vfs.Nothing)
+		require.Equal(t, next-1, d.load(1).Last)
+		next = d.rotate(1, d.rotate(1, next))
+		require.Equal(t, entries(1, 1, int(next-1)), d.read(1, 1, next))
+		require.EqualValues(t, d.bytes, d.log.current.size)
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {

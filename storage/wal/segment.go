@@ -110,7 +110,7 @@ func (l *Log) newSegment(carry *batch) error {
 	if err != nil {
 		return err
 	}
-	firstNeeded, checkpoint := l.checkpoint(seg.number)
+	firstNeeded, checkpoint := l.checkpoint(&seg.header)
 	next := checkpoint.seal(seg.salted, l.nextLSN, l.durableLSN)
 	err = writeFull(seg.file, checkpoint.buf, headerBytes)
 	seg.end = headerBytes + checkpoint.size()
@@ -210,10 +210,10 @@ func (l *Log) leaveOut() []*segment {
 
 // checkpoint composes the batch that begins a segment, and returns the first
 // segment that is needed from then on.
-func (l *Log) checkpoint(number uint32) (firstNeeded uint32, b *batch) {
+func (l *Log) checkpoint(h *segmentHeader) (firstNeeded uint32, b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	firstNeeded = number
+	firstNeeded = h.number
 	for _, s := range l.chain {
 		if s.live > 0 || len(l.damage) > 0 {
 			firstNeeded = s.number
@@ -222,7 +222,7 @@ func (l *Log) checkpoint(number uint32) (firstNeeded uint32, b *batch) {
 	}
 	b = &batch{}
 	b.beginFrame()
-	b.buf = appendCheckpointHead(b.buf, firstNeeded, number)
+	b.buf = appendCheckpointHead(b.buf, firstNeeded, h)
 	for _, g := range l.list {
 		if !g.lost && g.lastLSN > 0 {
 			b.buf = g.appendCheckpoint(b.buf)
