@@ -183,7 +183,9 @@ func TestSaveTakesACopy(t *testing.T) {
 	w.Snapshot = &snapshot
 	d.queue(1, w, func(error) {})
 	batch[0], batch[1], snapshot.Index = raft.Entry{}, raft.Entry{}, 9
+	snapshot.Membership.Members[0].ID = 9
 	d.sync()
+	require.Equal(t, membership(1), d.load(1).Snapshot.Membership)
 	require.Equal(t, entries(1, 1, 2), d.read(1, 1, 3))
 	require.Zero(t, d.load(1).Snapshot.Index)
 }
