@@ -13,30 +13,19 @@ const (
 	taskCapture                 // capture the state, for snapshot
 )
 
-// A task is for the state machine. It is answered by applied, restored or
-// captured.
+// A task is for the state machine. It is answered by applied, by restored, or
+// by snapshotTaken when the captured state has been written.
 type task struct {
 	kind     taskKind
 	entries  []Entry
-	above    Index    // of entries, those up to this index have been applied
 	snapshot Snapshot // of taskRestore: the one that the core asks for
-}
-
-// commands calls do for the commands that the state machine has to apply.
-func (t *task) commands(do func(e *Entry)) {
-	for i := range t.entries {
-		if e := &t.entries[i]; e.Type == EntryCommand && e.Index > t.above {
-			do(e)
-		}
-	}
 }
 
 // applying is where the state machine is.
 type applying struct {
-	tasks   []task
-	index   Index // the core's: all up to here has been applied
-	machine Index // the state machine's: above index after a restore from a newer snapshot
-	term    Term  // of the last entry applied
+	tasks []task
+	index Index // all up to here has been applied
+	term  Term  // of the entry at index, or a later one met before
 }
 
 func (a *applying) push(t task) { a.tasks = append(a.tasks, t) }
@@ -54,8 +43,8 @@ func (r *replica) nextTask() (task, bool) {
 	return t, true
 }
 
-// applied says that a taskApply has been done. Result number i of completions
-// is that of the i-th command that it applied.
+// applied says that a taskApply has been done. The result of a completion
+// counts the commands among its entries.
 func (r *replica) applied(now Instant, t *task, err error) {
 	if r.ended != nil {
 		return
@@ -64,26 +53,20 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		r.end(stopped(fmt.Errorf("state machine: apply: %w", err)))
 		return
 	}
-	result := 0
-	bytes := 0
+	commands, bytes := 0, 0
 	for i := range t.entries {
 		e := &t.entries[i]
+		bytes += len(e.Data)
 		if e.Term > r.apply.term {
 			r.loseBefore(e.Term)
 			r.apply.term = e.Term
 		}
-		bytes += len(e.Data)
-		switch {
-		case e.Type != EntryCommand:
-		case e.Index <= t.above:
-			r.met(e, errSkipped, -1) // a snapshot held it: the result is gone
-		default:
-			r.met(e, nil, result)
-			result++
+		if e.Type == EntryCommand {
+			r.met(e, commands)
+			commands++
 		}
 	}
 	r.apply.index = t.entries[len(t.entries)-1].Index
-	r.apply.machine = max(r.apply.machine, r.apply.index)
 	r.core.Applied(now, r.apply.index)
 	r.readsApplied()
 	r.countApplied(len(t.entries), bytes)
@@ -91,7 +74,8 @@ func (r *replica) applied(now Instant, t *task, err error) {
 }
 
 // restored says that a taskRestore has been done: the state is that of the
-// snapshot opened.
+// snapshot opened, which may be newer than the one that the core asked for
+// (see snapshots.go).
 func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 	if r.ended != nil {
 		return
@@ -104,8 +88,7 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 		return
 	}
 	r.skipTo(&opened)
-	r.apply.index, r.apply.machine = t.snapshot.Index, opened.Index
-	r.apply.term = max(r.apply.term, t.snapshot.Term)
+	r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)
 	r.snapshotRestored(opened.Index)
 	r.core.Applied(now, r.apply.index)
 	r.readsApplied()

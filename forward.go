@@ -166,7 +166,7 @@ func (r *replica) forwardAnswered(now Instant, m *Message) {
 			continue
 		}
 		if m.Reject {
-			r.resolve(slot, r.refused(len(slot.data), m.Window), -1)
+			r.resolve(slot, refused(len(slot.data), m.Window), -1)
 			continue
 		}
 		f.answered(slot)
@@ -182,7 +182,7 @@ func (r *replica) forwardAnswered(now Instant, m *Message) {
 
 // refused is why a leader took none of size bytes: limit is the largest that
 // it takes, or 0 if it has no room.
-func (r *replica) refused(size int, limit uint64) error {
+func refused(size int, limit uint64) error {
 	if limit == 0 {
 		return ErrOverloaded
 	}

@@ -96,6 +96,9 @@ func (r *replica) propose(now Instant, f *future) error {
 	if r.ended != nil {
 		return r.ended
 	}
+	if len(f.data) > r.cfg.MaxEntryBytes {
+		return tooLarge(len(f.data), r.cfg.MaxEntryBytes)
+	}
 	p := &r.proposals
 	size := len(f.data) + proposalOverhead
 	if p.bytes > 0 && p.bytes+size > r.cfg.MaxPendingBytes {
@@ -143,13 +146,13 @@ func (r *replica) resolve(slot *pending, err error, result int) {
 	r.proposals.free(slot)
 }
 
-// met resolves an own proposal whose entry has been applied.
-func (r *replica) met(e *Entry, err error, result int) {
+// met resolves an own proposal that has been applied.
+func (r *replica) met(e *Entry, result int) {
 	if e.Origin.Node != r.cfg.ID || e.Origin.Incarnation != r.incarnation {
 		return
 	}
 	if slot := r.proposals.at(e.Origin.Sequence); slot != nil && slot.term == e.Term {
-		r.resolve(slot, err, result)
+		r.resolve(slot, nil, result)
 	}
 }
 

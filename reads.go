@@ -29,6 +29,7 @@ func (r *replica) readBarrier(now Instant, f *future) error {
 		return r.ended
 	}
 	r.reads.waiting.push(f)
+	r.moved = true
 	if r.mayAskRead(now) {
 		r.settle(now)
 	}

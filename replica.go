@@ -29,6 +29,7 @@ type replica struct {
 
 	saved    uint64  // newest write given to the storage
 	durable  uint64  // newest write known to be durable
+	moved    bool    // the deadline may have; the executor's to reset
 	putOff   Instant // the deadline that a late tick has put off
 	resumeAt Instant // and until when
 
@@ -60,7 +61,6 @@ type effects struct {
 	logReads  []LogRead      // answered by logRead
 	snapshots []SendSnapshot // answered by snapshotSent
 	events    []Event
-	members   []Member // if not nil: the membership in force has changed to this
 }
 
 // A completion is the end of a call. With result ≥ 0 its command has been
@@ -73,7 +73,7 @@ type completion struct {
 
 func (fx *effects) empty() bool {
 	return len(fx.done) == 0 && len(fx.logReads) == 0 && len(fx.snapshots) == 0 &&
-		len(fx.events) == 0 && fx.members == nil
+		len(fx.events) == 0
 }
 
 // reset makes fx empty, for its next use.
@@ -82,7 +82,6 @@ func (fx *effects) reset() {
 	clear(fx.snapshots)
 	clear(fx.events)
 	fx.done, fx.logReads, fx.snapshots, fx.events = fx.done[:0], fx.logReads[:0], fx.snapshots[:0], fx.events[:0]
-	fx.members = nil
 }
 
 func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io replicaIO) *replica {
@@ -189,6 +188,7 @@ func (r *replica) unreachable(now Instant, peer NodeID) {
 
 // settle ends every input: it moves into the core what may, and drains it.
 func (r *replica) settle(now Instant) {
+	r.moved = true
 	for {
 		r.route(now)
 		r.askRead(now)
@@ -230,16 +230,10 @@ func (r *replica) drain(now Instant) {
 		r.apply.push(task{kind: taskRestore, snapshot: *rd.Restore})
 	}
 	if len(rd.Committed) > 0 {
-		r.apply.push(task{kind: taskApply, entries: rd.Committed, above: r.apply.machine})
+		r.apply.push(task{kind: taskApply, entries: rd.Committed})
 	}
 	for _, answer := range rd.Reads {
 		r.readAnswered(now, answer)
-	}
-	for i := range rd.Events {
-		if rd.Events[i].Kind == EventMembership {
-			r.fx.members = r.core.Status().Membership.Members
-			break
-		}
 	}
 }
 

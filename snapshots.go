@@ -19,11 +19,10 @@ import (
 //     agrees, and otherwise without: a log that lacks the entry (index, term)
 //     of a committed prefix's end holds nothing above it that can be committed.
 //   - A restore uses what OpenSnapshot gives: the newest. If it is newer than
-//     the one that the core asked for, the state machine is ahead of the core,
-//     whose entries up to there are then skipped (task.above): they are
-//     committed, and the state has them. It is never older: whatever the core
-//     asks for was committed to the storage before, and the storage keeps the
-//     newest.
+//     the one that the core asked for, Applied says so, and the core does not
+//     hand out the entries up to there: they are committed, and the state has
+//     them. It is never older: whatever the core asks for was committed to
+//     the storage before, and the storage keeps the newest.
 //   - A local snapshot, of a lower index, that is committed while a newer one
 //     is received changes nothing: the storage keeps the newest, and the core
 //     is not told.
@@ -35,8 +34,8 @@ import (
 // has declined it or the state machine has been restored from it.
 
 var (
-	errBusy      = errors.New("raft: another snapshot is being received or restored")
-	errNotNeeded = errors.New("raft: the snapshot is not needed")
+	errBusy     = errors.New("raft: another snapshot is being received or restored")
+	errDeclined = errors.New("raft: the snapshot comes from a leader of an earlier term")
 )
 
 type snapshots struct {
@@ -56,7 +55,7 @@ func (r *replica) countApplied(entries, bytes int) {
 	s.bytes += int64(bytes)
 	due := r.cfg.SnapshotEntries > 0 && s.entries >= r.cfg.SnapshotEntries ||
 		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes
-	if !due || s.taking || s.installing || r.apply.machine > r.apply.index {
+	if !due || s.taking || s.installing {
 		return
 	}
 	meta, err := r.core.SnapshotAt(r.apply.index)
@@ -84,48 +83,52 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 	r.settle(now)
 }
 
-// beginReceive says whether the snapshot that m announces is wanted. Unless it
-// returns an error, endReceive follows.
-func (r *replica) beginReceive(now Instant, m *Message) error {
-	if r.ended != nil {
-		return r.ended
-	}
-	if m.Type != raftpb.InstallSnapshot || m.Group != r.cfg.Group || m.To != r.cfg.ID || m.Snapshot == nil || m.Snapshot.Index == 0 {
-		return fmt.Errorf("%w: not a snapshot for this replica", ErrMalformed)
-	}
-	if r.snapshots.incoming {
-		return errBusy
-	}
-	if m.Term < r.core.Term() || m.Snapshot.Index <= r.core.Commit() {
-		// The core declines it by the same rule, and so it does not matter
-		// that the data is missing. It answers what it has.
-		_ = r.core.Step(now, m)
-		r.settle(now)
-		return errNotNeeded
+// beginReceive says whether the data of the snapshot that m announces is
+// wanted: if so, endReceive follows. If not, err is what to tell the sender.
+func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error) {
+	switch {
+	case r.ended != nil:
+		return false, r.ended
+	case m.Type != raftpb.InstallSnapshot || m.Group != r.cfg.Group || m.To != r.cfg.ID || m.Snapshot == nil || m.Snapshot.Index == 0:
+		return false, fmt.Errorf("%w: not a snapshot for this replica", ErrMalformed)
+	case m.Term < r.core.Term() || m.Snapshot.Index <= r.core.Commit():
+		// The core does not install it, for the same reason, so that it does
+		// not matter that the data is missing. It answers with what it has.
+		return false, r.stepSnapshot(now, m)
+	case r.snapshots.incoming:
+		return false, errBusy
 	}
 	r.snapshots.incoming = true
-	return nil
+	return true, nil
 }
 
 // endReceive says that the snapshot announced by m is committed in the
-// storage, or why not.
+// storage, or why not, and returns what to tell the sender.
 func (r *replica) endReceive(now Instant, m *Message, err error) error {
 	if r.ended != nil {
 		return r.ended
 	}
 	r.snapshots.incoming = false
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.stepSnapshot(now, m)
 	}
-	_ = r.core.Step(now, m)
+	r.snapshots.incoming = r.snapshots.incoming || r.snapshots.installing
+	return err
+}
+
+// stepSnapshot lets the core decide about a snapshot. It is accepted if all
+// that it holds is committed here then, already or by it.
+func (r *replica) stepSnapshot(now Instant, m *Message) error {
+	err := r.core.Step(now, m)
 	r.settle(now)
-	if r.ended != nil {
+	switch {
+	case r.ended != nil:
 		return r.ended
+	case err != nil:
+		return err
+	case r.core.Commit() < m.Snapshot.Index:
+		return errDeclined
 	}
-	if !r.snapshots.installing {
-		return errNotNeeded
-	}
-	r.snapshots.incoming = true
 	return nil
 }
 
