@@ -176,7 +176,9 @@ func runSwarm(t testing.TB, seed uint64, steps int) {
 	if l == 0 {
 		c.failf("no leader after the faults have stopped")
 	}
-	require.NoError(t, c.propose(l, "last"))
+	if err := c.propose(l, "last"); err != nil {
+		c.failf("propose: %v: leader %+v, peers %+v", err, c.node(l).r.Status(), c.node(l).r.peers)
+	}
 	c.run(10 * DefaultElectionTimeout)
 	c.requireConsistent()
 	require.Equal(t, "last", string(c.nodes[0].applied[len(c.nodes[0].applied)-1].Data))

@@ -463,8 +463,10 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 		}
 	case replicating:
 		// Entries that are still missing there although nothing was sent and
-		// nothing has moved for a heartbeat interval were lost.
+		// nothing has moved for a heartbeat interval were lost: on the way,
+		// or there, by a crash before they were durable.
 		if m.Verified+1 < p.next && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
+			p.verified = m.Verified
 			p.probe(p.verified + 1)
 			p.replicate(p.verified + 1)
 		}
