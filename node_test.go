@@ -272,8 +272,7 @@ func TestReadBarrierSeesWhatWasAcknowledged(t *testing.T) {
 	virtual(t, func(t *testing.T, ctx context.Context) {
 		c := newCluster(t, 3, nil)
 		for i := range 10 {
-			_, err := c.nodes[i%3].Propose(ctx, fmt.Append(nil, i))
-			require.NoError(t, err)
+			c.propose(i%3, fmt.Sprint(i))
 			reader := (i + 1) % 3
 			require.NoError(t, c.nodes[reader].ReadBarrier(ctx))
 			require.Contains(t, c.journals[reader].all(), fmt.Sprint(i))
@@ -341,16 +340,15 @@ func TestLeaderIsDeposed(t *testing.T) {
 		c := newCluster(t, 3, nil)
 		leader := c.leader()
 		c.network.Isolate(c.members[leader].ID)
-		lost := make(chan error)
+		lost := make(chan error, 1)
 		go func() {
 			_, err := c.nodes[leader].Propose(ctx, []byte("lost"))
 			lost <- err
 		}()
 		synctest.Wait()
-		_, err := c.nodes[(leader+1)%3].Propose(ctx, []byte("kept"))
-		require.NoError(t, err)
+		c.propose((leader+1)%3, "kept")
 		c.network.HealAll()
-		err = <-lost
+		err := <-lost
 		require.ErrorIs(t, err, raft.ErrNotCommitted)
 		require.NotErrorIs(t, err, raft.ErrOutcomeUnknown)
 		require.Equal(t, []string{"kept"}, c.requireSame())
@@ -424,7 +422,7 @@ func TestRefusals(t *testing.T) {
 		require.NoError(t, err)
 
 		c.network.Isolate(c.members[leader].ID)
-		pending := make(chan error)
+		pending := make(chan error, 1)
 		go func() {
 			_, err := c.nodes[leader].Propose(ctx, make([]byte, 1000))
 			pending <- err
