@@ -148,7 +148,9 @@ type Config struct {
 	MaxApplyBytes       int
 
 	// MaxPendingBytes bounds the data of proposals that this node holds and
-	// that have not ended yet. Beyond it Propose returns ErrOverloaded.
+	// that have not ended yet, each with 128 bytes more. Beyond it Propose
+	// returns ErrOverloaded. The same bound holds once more for what others
+	// have forwarded to this node.
 	MaxPendingBytes int
 
 	// A snapshot is taken once this many bytes or entries have been applied

@@ -28,7 +28,7 @@ var (
 	ErrNotLeader = errors.New("raft: not the leader")
 
 	// ErrClosed: the node, storage or transport is closed. Nothing was
-	// taken.
+	// taken, unless ErrOutcomeUnknown stands beside it.
 	ErrClosed = errors.New("raft: closed")
 
 	// ErrStopped: the replica has stopped because its storage or its state

@@ -82,6 +82,13 @@ func TestSnapshotsThatFail(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, c.nodes[leader].Status().Snapshot)
 		c.journals[leader].write = nil // nobody writes now
+		c.journals[leader].capture = func() error { return errors.New("cannot capture") }
+		for i := range 25 {
+			c.propose(c.leader(), fmt.Sprint("more ", i))
+		}
+		synctest.Wait()
+		require.Zero(t, c.nodes[leader].Status().Snapshot)
+		c.journals[leader].capture = nil
 		for i := range 50 {
 			c.propose(c.leader(), fmt.Sprint(50+i))
 		}
@@ -93,7 +100,7 @@ func TestSnapshotsThatFail(t *testing.T) {
 		require.NoError(t, c.nodes[behind].Err())
 		require.Less(t, len(c.journals[behind].all()), 50)
 		broken[behind].breakWith(nil, nil)
-		require.Len(t, c.requireSame(), 100)
+		require.Len(t, c.requireSame(), 125)
 	})
 }
 

@@ -27,8 +27,9 @@ type journal struct {
 	restores int
 	closed   int // snapshots released
 
-	apply func(entries []raft.Entry) error // if not nil, asked first
-	write func() error                     // if not nil, asked by WriteTo
+	apply   func(entries []raft.Entry) error // if not nil, asked first
+	capture func() error                     // if not nil, asked by Snapshot
+	write   func() error                     // if not nil, asked by WriteTo
 }
 
 func (j *journal) Apply(entries []raft.Entry, results []int) error {
@@ -50,6 +51,11 @@ func (j *journal) Apply(entries []raft.Entry, results []int) error {
 }
 
 func (j *journal) Snapshot() (io.WriterTo, error) {
+	if j.capture != nil {
+		if err := j.capture(); err != nil {
+			return nil, err
+		}
+	}
 	return &journalSnapshot{j, j.all()}, nil
 }
 

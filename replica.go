@@ -195,7 +195,7 @@ func (r *replica) settle(now Instant) {
 		r.askRead(now)
 		r.drain(now)
 		if err := r.core.Err(); err != nil {
-			r.end(stopped(err))
+			r.end(err)
 			return
 		}
 		// A commit, or the end of a read, which this drain has brought about

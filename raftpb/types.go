@@ -134,8 +134,9 @@ const (
 //	TimeoutNow            -
 //	Propose               Term: of the leader it is meant for; Entries: with Origin, in sequence
 //	                      order; Context: lowest sequence number not yet answered
-//	ProposeReply          Context: first sequence number answered; Index: given to it, the next
-//	                      ones follow on; Match: how many; Reject: refused, all of them
+//	ProposeReply          Round: the origin's incarnation; Context: first sequence number answered;
+//	                      Index: given to it, the next ones follow on; Match: how many
+//	  with Reject         refused, all of them; Window: the size that they exceed, 0: for want of room
 //	ReadIndex             Context: the request's id
 //	ReadIndexReply        Context: the request's id; Index; Reject
 type Message struct {
