@@ -109,6 +109,7 @@ type testCluster struct {
 	now   Instant
 	// stalled disks complete no write in settle; cut drops messages.
 	stalled map[NodeID]bool
+	wiped   map[NodeID]bool // at any time
 	cut     func(m *Message) bool
 	cfg     func(*CoreConfig)
 	seed    uint64
@@ -119,6 +120,7 @@ type testCluster struct {
 	committed []entryKey // by index-1
 	steps     int
 	history   []string
+	hash      uint64 // of everything that every step has made visible
 }
 
 type entryKey struct {
@@ -142,7 +144,7 @@ func founding(n int) Membership {
 func newTestCluster(t testing.TB, n int, cfg func(*CoreConfig)) *testCluster {
 	c := &testCluster{
 		t: t, cfg: cfg, seed: 1,
-		stalled: map[NodeID]bool{}, cut: func(*Message) bool { return false },
+		stalled: map[NodeID]bool{}, wiped: map[NodeID]bool{}, cut: func(*Message) bool { return false },
 		leaders: map[Term]NodeID{}, entries: map[entryKey]entryFact{},
 	}
 	for i := range n {
@@ -204,6 +206,7 @@ func (c *testCluster) restart(id NodeID) {
 // wipe loses a node's disk, and keeps at most the list it was founded with.
 func (c *testCluster) wipe(id NodeID, bootstrap Membership) {
 	c.node(id).disk = &testDisk{first: 1, snapshot: Snapshot{Membership: bootstrap}}
+	c.wiped[id] = true
 	c.logf("wipe %d", id)
 	c.restart(id)
 }
@@ -214,6 +217,7 @@ func (c *testCluster) after(n *testNode) {
 		return
 	}
 	rd := n.r.Ready()
+	c.hashStep(n, &rd)
 	for i := range rd.Messages {
 		m := rd.Messages[i]
 		m.Entries = slices.Clone(m.Entries)
@@ -245,6 +249,31 @@ func (c *testCluster) after(n *testNode) {
 	n.sends = append(n.sends, rd.Snapshots...)
 	n.reads = append(n.reads, rd.Reads...)
 	c.checkNode(n)
+}
+
+// hashStep takes what a step has made visible into the rolling hash.
+func (c *testCluster) hashStep(n *testNode, rd *Ready) {
+	mix := func(values ...uint64) {
+		for _, v := range values {
+			c.hash = (c.hash ^ v) * 0x9e3779b97f4a7c15
+			c.hash ^= c.hash >> 29
+		}
+	}
+	r := n.r
+	mix(uint64(n.id), uint64(c.now), uint64(r.role), uint64(r.term), uint64(r.votedFor), uint64(r.leader), uint64(r.commit),
+		uint64(r.applied), uint64(r.log.last), uint64(r.durable()), uint64(r.Deadline()), r.ignored)
+	for i := range rd.Messages {
+		m := &rd.Messages[i]
+		mix(uint64(m.Type), uint64(m.To), uint64(m.Term), uint64(m.Index), uint64(m.LogTerm), uint64(m.Commit), m.Round,
+			uint64(m.Match), uint64(m.Verified), m.Window, m.Context, uint64(m.Unmark), uint64(len(m.Entries)))
+	}
+	mix(rd.Write.Seq, uint64(len(rd.Write.Entries)), uint64(len(rd.Committed)), uint64(len(rd.Snapshots)))
+	for _, q := range rd.LogReads {
+		mix(uint64(q.Peer), uint64(q.Lo), uint64(q.Hi), uint64(q.MaxBytes))
+	}
+	for _, read := range rd.Reads {
+		mix(read.ID, uint64(read.Index))
+	}
 }
 
 // --- one step each ---

@@ -1,6 +1,9 @@
 package raft
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // writePipeline knows what has been handed to the storage and what of it is
 // durable. Durability is by write sequence, never by (term, index): an index
@@ -19,7 +22,8 @@ type writePipeline struct {
 // writeRecord is a write that is not durable yet.
 type writeRecord struct {
 	seq   uint64
-	first Index // the first index that it touches, 0: none
+	first Index   // the first index that it touches, 0: none
+	since Instant // when it was handed out
 }
 
 // newest returns the sequence of the newest write, handed out or not.
@@ -77,6 +81,15 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 	return limit
 }
 
+// stalled is the time from which on the disk has stalled, if nothing becomes
+// durable before: an election timeout after the oldest write under way.
+func (r *Raft) stalled() Instant {
+	if len(r.writes.inFlight) == 0 {
+		return Never
+	}
+	return r.writes.inFlight[0].since.Add(r.cfg.ElectionTimeout)
+}
+
 // durable is the highest index up to which this replica's log is durable:
 // min(last index, first index touched by any unpersisted write - 1).
 func (r *Raft) durable() Index { return r.writes.durableBelow(r.log.last+1) - 1 }
@@ -100,6 +113,9 @@ func (r *Raft) send(m Message) {
 	if m.Term == 0 {
 		m.Term = r.term
 	}
+	if m.Marked {
+		m.Context = r.mark
+	}
 	if r.hardStateDurable() {
 		r.messages = append(r.messages, m)
 		return
@@ -111,8 +127,14 @@ func (r *Raft) send(m Message) {
 			return
 		}
 	}
-	r.held = append(r.held, h)
+	if len(r.held) < maxHeld {
+		r.held = append(r.held, h)
+	}
 }
+
+// maxHeld bounds the held messages: of each kind one for each member, and
+// some for strangers.
+const maxHeld = 4 * maxMembers
 
 // Persisted says that all writes up to seq are durable.
 func (r *Raft) Persisted(now Instant, seq uint64) {
@@ -130,7 +152,6 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 	w.inFlight = append(w.inFlight[:0], w.inFlight[n:]...)
 	durable := r.durable()
 	f := &r.following
-	f.everDurable = max(f.everDurable, durable)
 	if f.windowClosed || f.ackWaiting && durable > before {
 		f.ackNow, f.ackWaiting, f.windowClosed = true, f.verified > durable, false
 	}
@@ -220,7 +241,7 @@ func (r *Raft) takeWrite() Write {
 	if w.entries != 0 && w.entries <= r.log.last {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
-	w.drained = w.gathering.seq
+	w.drained, w.gathering.since = w.gathering.seq, r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
 	return write
@@ -252,6 +273,9 @@ func (r *Raft) Applied(now Instant, index Index) {
 		return
 	}
 	a := &r.apply
+	if a.restoring == nil {
+		index = min(index, a.handedOut)
+	}
 	r.applied = max(r.applied, index)
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
@@ -279,7 +303,7 @@ func (r *Raft) takeCommitted() []Entry {
 		return nil
 	case lo < w.first:
 		a.reading = lo
-		r.logReads = append(r.logReads, LogRead{Lo: lo, Hi: min(hi, w.first), MaxBytes: r.cfg.MaxApplyBytes})
+		r.logReads = append(r.logReads, LogRead{Term: r.term, Lo: lo, Hi: min(hi, w.first), MaxBytes: r.cfg.MaxApplyBytes})
 		return nil
 	}
 	// Copied, since the window's memory moves on while this is applied.
@@ -304,7 +328,7 @@ func (r *Raft) takeRestore() *Snapshot {
 // storage that cannot be trusted, and so is an error: the core stops.
 func (r *Raft) LogRead(now Instant, request LogRead, entries []Entry, err error) {
 	r.advance(now)
-	if r.err != nil {
+	if r.err != nil || request.Lo == 0 || request.Hi <= request.Lo {
 		return
 	}
 	if request.Peer != 0 {
@@ -316,17 +340,12 @@ func (r *Raft) LogRead(now Instant, request LogRead, entries []Entry, err error)
 		return // asked before a snapshot took over
 	}
 	a.reading = 0
-	if err == nil {
-		entries = entries[:min(len(entries), int(request.Hi-request.Lo))]
-		err = r.log.check(request.Lo, entries)
-	}
+	entries, err = r.log.check(request, entries, err)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	if len(entries) > 0 {
-		a.batch, a.fetched = entries, true
-	}
+	a.batch, a.fetched = entries, true
 }
 
 // releaseWindow drops entries that nobody here needs from memory: those that
@@ -358,20 +377,24 @@ func (r *Raft) releaseWindow() {
 // peer has moved on meanwhile.
 func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	p := r.peer(request.Peer)
-	if r.role != Leader || p == nil || p.reading != request.Lo {
+	if r.role != Leader || request.Term != r.term || p == nil || p.reading != request.Lo {
 		return
 	}
 	p.reading = 0
 	if request.Lo <= r.log.base {
 		return // compacted meanwhile; replicate decides anew
 	}
+	if errors.Is(err, ErrCompacted) {
+		r.needSnapshot(p) // the storage is a little ahead
+		return
+	}
+	entries, err = r.log.check(request, entries, err)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	entries = entries[:min(len(entries), int(request.Hi-request.Lo))]
-	if r.log.check(request.Lo, entries) != nil || p.next != request.Lo || p.state == sendingSnapshot {
-		return // the log or the peer's place in it changed: what is still needed is asked for again
+	if p.next != request.Lo || p.state == sendingSnapshot {
+		return // what is still needed is asked for again
 	}
 	if n := fitting(entries, p.room(r.cfg.MaxMessageBytes)); n > 0 {
 		r.sendEntries(p, slices.Clone(entries[:n]))

@@ -137,18 +137,26 @@ func (l *raftLog) reset(s Snapshot) {
 	l.window.reset(s.Index + 1)
 }
 
-// check compares entries that the storage has read with what the log says of
-// their indexes and terms, from lo on.
-func (l *raftLog) check(lo Index, entries []Entry) error {
+// check returns those of the entries that the storage has read which were
+// asked for, or an error: err, or that they are not what the log says of their
+// indexes and terms.
+func (l *raftLog) check(request LogRead, entries []Entry, err error) ([]Entry, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("storage returned no entry from %d on", request.Lo)
+	}
+	entries = entries[:min(len(entries), int(request.Hi-request.Lo))]
 	for i := range entries {
-		want := lo + Index(i)
+		want := request.Lo + Index(i)
 		t, ok := l.term(want)
 		if entries[i].Index != want || !ok || entries[i].Term != t {
-			return fmt.Errorf("storage returned entry %d of term %d where the log has entry %d of term %d",
+			return nil, fmt.Errorf("storage returned entry %d of term %d where the log has entry %d of term %d",
 				entries[i].Index, entries[i].Term, want, t)
 		}
 	}
-	return nil
+	return entries, nil
 }
 
 // window holds the entries [first, first+len) at the end of the log in one

@@ -27,6 +27,13 @@ type Raft struct {
 	term     Term
 	votedFor NodeID
 	unmarked bool
+	// mark names this mark of this process's: what ends it must have been
+	// sent to it, not to one that this storage had before it was lost.
+	mark uint64
+	// readSalt hides the host's ids of reads in this process's questions to
+	// the leader: a late answer to an earlier process fits none of them.
+	readSalt uint64
+	loaded   Index // the last index that the storage came back with
 	log      raftLog
 	members  membershipState
 
@@ -81,7 +88,11 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
-	r.following.everDurable = r.log.last
+	r.loaded = r.log.last
+	r.readSalt = cfg.Random.Uint64()
+	if !r.unmarked {
+		r.mark = cfg.Random.Uint64()
+	}
 	if s := initial.Snapshot; s.Index > 0 {
 		r.apply.restore(s)
 	}
@@ -121,9 +132,15 @@ func checkState(s *State) error {
 		if i > 0 && (run.First <= s.Runs[i-1].First || run.Term <= s.Runs[i-1].Term) || run.First > s.Last {
 			return bad("term runs are not ascending: %v", s.Runs)
 		}
-		if run.Term > s.HardState.Term {
+		if run.Term == 0 || run.Term > s.HardState.Term {
 			return bad("an entry of term %d in term %d", run.Term, s.HardState.Term)
 		}
+		if run.First > s.Snapshot.Index && run.Term < s.Snapshot.Term {
+			return bad("an entry of term %d above a snapshot of term %d", run.Term, s.Snapshot.Term)
+		}
+	}
+	if s.Snapshot.MembershipIndex > s.Snapshot.Index {
+		return bad("a snapshot at %d with the membership at %d", s.Snapshot.Index, s.Snapshot.MembershipIndex)
 	}
 	if s.Snapshot.Term > MaxTerm {
 		return bad("a snapshot of term %d", s.Snapshot.Term)
@@ -133,7 +150,12 @@ func checkState(s *State) error {
 			return bad("snapshot: %v", err)
 		}
 	}
+	after := s.Snapshot.Index
 	for i := range s.Memberships {
+		if at := s.Memberships[i].Index; at <= after || at > s.Last {
+			return bad("a membership at %d", at)
+		}
+		after = s.Memberships[i].Index
 		if err := checkMembership(&s.Memberships[i].Membership); err != nil {
 			return bad("entry %d: %v", s.Memberships[i].Index, err)
 		}
@@ -206,7 +228,7 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout))
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
@@ -377,7 +399,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	changed := r.role != Follower || r.leader != leader || r.following.term != r.term
 	r.role, r.leader = Follower, leader
 	if r.following.term != r.term {
-		r.following = followerState{term: r.term, everDurable: r.following.everDurable}
+		r.following = followerState{term: r.term}
 	}
 	if led {
 		reads := r.leading.reads
@@ -402,7 +424,7 @@ func (r *Raft) becomeCandidate() {
 	// A founder loses its mark with its first vote, its own included.
 	r.setHardState(r.term+1, r.cfg.ID, true)
 	r.role, r.leader = Candidate, 0
-	r.following = followerState{term: r.term, everDurable: r.following.everDurable}
+	r.following = followerState{term: r.term}
 	r.election.ownVoteSeq = r.writes.newest()
 	r.resetVotes()
 	r.event(Event{Kind: EventRole})
@@ -442,6 +464,9 @@ func (r *Raft) hardState() HardState {
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
 		r.event(Event{Kind: EventMarked})
+		if !unmarked {
+			r.mark = r.cfg.Random.Uint64()
+		}
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()

@@ -16,7 +16,7 @@ import (
 type swarm struct {
 	nodes                                                         int
 	deliver, drop, duplicate, persist, apply, tick, read, propose int // weights
-	crash, partition, compact                                     int
+	crash, partition, compact, wipe                               int
 	reorder                                                       bool
 	cfg                                                           func(*CoreConfig)
 }
@@ -32,7 +32,7 @@ func drawSwarm(rng *rand.Rand) swarm {
 		nodes:   []int{1, 2, 3, 3, 3, 4, 5}[rng.IntN(7)],
 		deliver: 20 + rng.IntN(80), persist: 5 + rng.IntN(50), apply: 5 + rng.IntN(30), tick: 1 + rng.IntN(20),
 		drop: some(20), duplicate: some(20), read: some(10), propose: 2 + rng.IntN(30),
-		crash: some(3), partition: some(3), compact: some(4), reorder: rng.IntN(2) == 0,
+		crash: some(3), partition: some(3), compact: some(4), wipe: some(2), reorder: rng.IntN(2) == 0,
 	}
 	message, window, uncommitted, apply := 1<<rng.IntN(16), 1<<(6+rng.IntN(14)), 1<<(6+rng.IntN(14)), 1<<rng.IntN(16)
 	s.cfg = func(c *CoreConfig) {
@@ -56,7 +56,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-func runSwarm(t testing.TB, seed uint64, steps int) {
+func runSwarm(t testing.TB, seed uint64, steps int) *testCluster {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	s := drawSwarm(rng)
 	c := newTestCluster(t, s.nodes, s.cfg)
@@ -149,6 +149,11 @@ func runSwarm(t testing.TB, seed uint64, steps int) {
 				c.compact(n.id, Index(rng.IntN(10)))
 			}
 		}},
+		{s.wipe, func(n *testNode) {
+			if c.mayWipe(n.id) {
+				c.wipe(n.id, []Membership{{}, founding(s.nodes)}[rng.IntN(2)])
+			}
+		}},
 	}
 	total := 0
 	for _, a := range actions {
@@ -190,5 +195,33 @@ func runSwarm(t testing.TB, seed uint64, steps int) {
 	for _, n := range c.nodes {
 		require.True(t, n.r.unmarked, "node %d is still marked", n.id)
 		require.Empty(t, n.r.held)
+	}
+	return c
+}
+
+// mayWipe reports whether losing this disk is among the faults that must be
+// survived: with all wiped ones a minority is marked, and all others have held
+// an entry.
+func (c *testCluster) mayWipe(id NodeID) bool {
+	marked := 1
+	for _, n := range c.nodes {
+		switch {
+		case n.id == id:
+		case !n.disk.hard.Unmarked:
+			marked++
+		case n.disk.last() == 0:
+			return false
+		}
+	}
+	return marked <= (len(c.nodes)-1)/2
+}
+
+// The same inputs give the same outputs: each seed twice.
+func TestRandomRunsAreDeterministic(t *testing.T) {
+	for seed := uint64(1000); seed < 1040; seed++ {
+		first, second := runSwarm(t, seed, 800), runSwarm(t, seed, 800)
+		require.Equal(t, first.steps, second.steps)
+		require.Equal(t, first.hash, second.hash)
+		require.NotZero(t, first.hash)
 	}
 }

@@ -57,6 +57,7 @@ type Ready struct {
 type LogRead struct {
 	// Peer is whom they will be sent to; 0: they will be applied here.
 	Peer     NodeID
+	Term     Term // in which it was asked for
 	Lo, Hi   Index
 	MaxBytes int
 }

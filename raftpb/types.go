@@ -118,25 +118,31 @@ const (
 // Message is what two members of a group send each other. Term is the
 // sender's current term except where the table says otherwise.
 //
-//	PreVote               Term: the term it would campaign in; Index, LogTerm: of its last entry
-//	PreVoteReply          Term: of the request when granted, else the sender's; Reject, Marked
-//	RequestVote           Index, LogTerm: of its last entry; Transfer
+//	PreVote               Term: the term it would campaign in; Index, LogTerm: of its last entry;
+//	                      Context: names the sender's mark, 0: unmarked
+//	PreVoteReply          Term: of the request when granted, else the sender's; Reject, Marked;
+//	                      Round: Context of the request
+//	RequestVote           Index, LogTerm: of its last entry; Transfer; Context: names the
+//	                      receiver's mark, as the sender knows it, 0: unmarked
 //	RequestVoteReply      Reject, Marked
 //	AppendEntries         Index, LogTerm: of the entry before Entries (prevLogIndex, prevLogTerm);
 //	                      Commit; Round; Match: what the leader believes durable at the receiver;
-//	                      Unmark: an index whose durable holding ends the receiver's mark, 0: none
+//	                      Unmark: an index whose durable holding ends the receiver's mark, 0: none;
+//	                      Context: of the mark that it ends
 //	AppendEntriesReply    Index: durable and verified; Verified: received and verified in this term;
-//	                      Round: echo; Window: bytes of entries it can still take; Marked
+//	                      Round: echo; Window: bytes of entries it can still take; Marked, then
+//	                      Context: a random number that names the mark, as in all marked replies
 //	  with Reject         Index: the prevLogIndex it rejects; Match, LogTerm: the conflict hint, a
 //	                      lower index to try and the sender's term there
 //	InstallSnapshot       Snapshot; its data follows on the same connection
-//	InstallSnapshotReply  Index: durable and verified; Reject; Marked
+//	InstallSnapshotReply  Index: durable and verified; Verified; Reject; Marked
 //	TimeoutNow            -
 //	Propose               Term: of the leader it is meant for; Entries: with Origin, in sequence
 //	                      order; Context: lowest sequence number not yet answered
-//	ProposeReply          Round: the origin's incarnation; Context: first sequence number answered;
-//	                      Index: given to it, the next ones follow on; Match: how many
-//	  with Reject         refused, all of them; Window: the size that they exceed, 0: for want of room
+//	ProposeReply          Context: first sequence number answered; Index: given to it, the next
+//	                      ones follow on; Match: how many; Round: the origin's incarnation;
+//	                      Reject: refused, all of them, for their size if Window is not 0: it is
+//	                      the largest that is taken
 //	ReadIndex             Context: the request's id
 //	ReadIndexReply        Context: the request's id; Index; Reject
 type Message struct {

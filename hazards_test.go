@@ -1,0 +1,773 @@
+package raft
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+	"github.com/stretchr/testify/require"
+)
+
+// The hazards H1 to H9 and H18 of SCENARIOS: schedules that broke drafts of
+// the design.
+
+func appendFrom(leader NodeID, term Term, prev Index, prevTerm Term, commit Index, entries ...Entry) Message {
+	return Message{
+		Type: raftpb.AppendEntries, From: leader, Term: term, Index: prev, LogTerm: prevTerm, Commit: commit, Entries: entries,
+	}
+}
+
+// A→C→A: 6..10@2, 6@3, 6..10@2 again, with three writes in flight. What the
+// first write made durable is what stands in the log, and yet is not on the
+// disk any more when the second one completes.
+func TestScenarioH1WriteInFlightAcknowledgesNothingItDoesNotHold(t *testing.T) {
+	c := newLoneCore(t, 3, 1, repeat(5, 1)...)
+	c.receive(appendFrom(2, 2, 5, 1, 0, testEntries(6, repeat(5, 2)...)...))
+	c.receive(appendFrom(3, 3, 5, 1, 0, testEntry(6, 3)))
+	c.receive(appendFrom(2, 4, 5, 1, 0, testEntries(6, repeat(5, 2)...)...))
+	require.Len(t, c.writes, 3)
+
+	sent := c.persistTo(1)
+	require.Equal(t, Index(5), c.Status().Durable)
+	require.Empty(t, sent)
+
+	sent = c.persistTo(2)
+	require.Equal(t, Index(5), c.Status().Durable)
+	require.Empty(t, sent)
+
+	reply := only(t, c.persistTo(3))
+	require.Equal(t, Index(10), reply.Index)
+	require.Equal(t, Term(4), reply.Term)
+}
+
+// The same within what one leader sees: heartbeats are answered meanwhile, and
+// none of the answers acknowledges what a later write is about to replace.
+func TestScenarioH1HeartbeatsMeanwhileAcknowledgeOnlyWhatStays(t *testing.T) {
+	c := newLoneCore(t, 3, 4, repeat(5, 1)...)
+	c.receive(appendFrom(2, 4, 5, 1, 0, testEntries(6, repeat(5, 2)...)...)) // write 1
+	c.persistTo(c.seq)
+	c.receive(appendFrom(3, 5, 5, 1, 0))
+	require.Len(t, c.persistTo(c.seq), 1) // term 5 is durable
+	c.receive(appendFrom(3, 5, 5, 1, 0, testEntry(6, 3)))
+	c.receive(appendFrom(3, 5, 6, 3, 0, testEntry(7, 5)))
+
+	reply := only(t, c.receive(appendFrom(3, 5, 5, 1, 0)))
+	require.Equal(t, Index(5), reply.Index)
+	require.Equal(t, Index(7), reply.Verified)
+
+	reply = only(t, c.persistTo(c.seq-1))
+	require.Equal(t, Index(6), reply.Index)
+	reply = only(t, c.persistTo(c.seq))
+	require.Equal(t, Index(7), reply.Index)
+}
+
+// committedOnTwoOfThree: all three hold "a"; "b" is committed on 1 and 2, and
+// 3 was cut off and lacks it.
+func committedOnTwoOfThree(t *testing.T) *testCluster {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	require.NoError(t, c.propose(1, "a"))
+	c.run(DefaultHeartbeatInterval)
+	c.requireApplied([]string{"a"}, 1, 2, 3)
+	c.isolate(3)
+	require.NoError(t, c.propose(1, "b"))
+	c.settle()
+	c.requireApplied([]string{"a", "b"}, 1)
+	return c
+}
+
+// requireRecovers: with 1 back, what was committed is everywhere, and nobody
+// is marked any more.
+func requireRecovers(t *testing.T, c *testCluster, want ...string) {
+	t.Helper()
+	c.heal()
+	for _, n := range c.nodes {
+		if n.r == nil {
+			c.start(n.id)
+		}
+	}
+	c.run(10 * DefaultElectionTimeout)
+	for _, n := range c.nodes {
+		require.Equal(t, want, c.appliedData(n.id), "node %d", n.id)
+		require.False(t, n.r.Status().Marked, "node %d", n.id)
+	}
+}
+
+// Restarted with or without Bootstrap, a wiped volume elects nobody who lacks
+// what it has acknowledged before.
+func TestScenarioH2WipedVolumeVotesForNobodyWhoLacksWhatItHeld(t *testing.T) {
+	for name, bootstrap := range map[string]Membership{"without Bootstrap": {}, "with Bootstrap": founding(3)} {
+		t.Run(name, func(t *testing.T) {
+			c := committedOnTwoOfThree(t)
+			c.crash(1)
+			c.wipe(2, bootstrap)
+			c.heal()
+
+			c.run(20 * DefaultElectionTimeout)
+			c.requireLeader(0)
+			require.True(t, c.node(2).r.Status().Marked)
+
+			requireRecovers(t, c, "a", "b")
+			c.requireLeader(1)
+		})
+	}
+}
+
+// The acknowledgement that commits an entry is in flight when its sender is
+// wiped: the entry is committed, and stays so.
+func TestScenarioH2AcknowledgementInFlightWhenItsSenderIsWiped(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	require.NoError(t, c.propose(1, "a"))
+	c.run(DefaultHeartbeatInterval)
+	c.isolate(3)
+	require.NoError(t, c.propose(1, "b"))
+	c.persist(1)
+	c.pass(between(raftpb.AppendEntries, 1, 2))
+	c.persist(2) // the acknowledgement is on its way
+	c.wipe(2, Membership{})
+
+	c.settle()
+	c.requireApplied([]string{"a", "b"}, 1)
+	c.crash(1)
+	c.heal()
+	c.run(20 * DefaultElectionTimeout)
+	c.requireLeader(0)
+	requireRecovers(t, c, "a", "b")
+}
+
+// The leader hears of the mark first, and of the older acknowledgement and of
+// the round it echoes later: neither counts.
+func TestScenarioH2AcknowledgementThatComesAfterTheMarkDoesNotCount(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	require.NoError(t, c.propose(1, "a"))
+	c.run(DefaultHeartbeatInterval)
+	c.isolate(3)
+	require.NoError(t, c.propose(1, "b"))
+	c.persist(1)
+	require.NoError(t, c.readIndex(1, 7))
+	c.pass(between(raftpb.AppendEntries, 1, 2))
+	c.persist(2)
+	late := c.net
+	c.net = nil
+	require.NotEmpty(t, late)
+	c.wipe(2, Membership{})
+
+	c.now = c.now.Add(DefaultHeartbeatInterval)
+	c.tick(1)
+	c.settle()
+	require.True(t, c.node(1).r.peer(2).marked)
+	before := c.node(1).r.Commit()
+	c.net = late
+	c.settle()
+
+	require.Equal(t, before, c.node(1).r.Commit())
+	require.Empty(t, c.node(1).reads)
+	require.True(t, c.node(1).r.peer(2).marked)
+	requireRecovers(t, c, "a", "b")
+}
+
+// A vote is in flight when the voter is wiped: it counts, since it was given
+// by one that held all it had acknowledged, and the next one is not given.
+func TestScenarioH2VoteInFlightWhenTheVoterIsWiped(t *testing.T) {
+	c := committedOnTwoOfThree(t)
+	c.isolate()
+	c.cut = cutOff(3)
+	c.now = c.node(1).r.Deadline()
+	c.now = c.now.Add(DefaultElectionTimeout)
+	c.crash(1)
+	c.start(1)
+	c.now = max(c.node(1).r.Deadline(), c.now.Add(2*DefaultElectionTimeout))
+	c.tick(1)
+	c.pass(between(raftpb.PreVote, 1, 2))
+	c.pass(between(raftpb.PreVoteReply, 2, 1))
+	c.persistAll(1)
+	c.pass(between(raftpb.RequestVote, 1, 2))
+	c.persistAll(2)
+	require.Len(t, c.net, 1)
+	c.wipe(2, founding(3))
+	c.pass(between(raftpb.RequestVoteReply, 2, 1))
+	require.Equal(t, Leader, c.node(1).r.Role())
+
+	c.heal()
+	c.crash(1)
+	c.run(20 * DefaultElectionTimeout)
+	c.requireLeader(0)
+	requireRecovers(t, c, "a", "b")
+}
+
+// A wiped member of which a restarted leader, whose commit index is 0 still,
+// has sent it one entry: it is still marked, and elects nobody.
+func TestScenarioH2WipedMemberThatHoldsOneEntryIsStillMarked(t *testing.T) {
+	c := committedOnTwoOfThree(t)
+	c.crash(2)
+	c.restart(1)
+	c.node(1).disk.hard.Commit = 0
+	c.restart(1)
+	c.heal()
+	c.elect(1) // by the vote of 3, which has caught up with nothing yet
+	c.wipe(2, Membership{})
+
+	// Only 2 is written to, one entry at a time, and nobody else.
+	c2 := newClusterOf(t, func(cfg *CoreConfig) { cfg.MaxMessageBytes = 1 },
+		diskOf(3, 2, 1, 2), &testDisk{first: 1}, diskOf(3, 2, 1))
+	c2.now = c2.node(1).r.Deadline()
+	c2.tick(1)
+	for range 20 {
+		c2.pass(func(m *Message) bool { return m.To != 2 && m.From != 2 && m.Type < raftpb.AppendEntries })
+		c2.persistAll(1, 3)
+	}
+	require.Equal(t, Leader, c2.node(1).r.Role())
+	c2.cut = cutOff(3)
+	c2.lose(func(m *Message) bool { return m.To == 3 })
+	for range 100 {
+		if c2.node(2).r.Last() > 0 {
+			break
+		}
+		c2.now = c2.now.Add(DefaultHeartbeatInterval / 2)
+		c2.tick(1)
+		c2.settleUntil(func() bool { return c2.node(2).r.Last() > 0 })
+	}
+	c2.persistAll(2)
+	require.Equal(t, Index(1), c2.node(2).r.Last())
+	require.Zero(t, c2.node(1).r.Commit())
+	require.True(t, c2.node(2).r.Status().Marked)
+
+	c2.crash(1)
+	c2.heal()
+	c2.run(20 * DefaultElectionTimeout)
+	c2.requireLeader(0)
+	c2.start(1)
+	c2.run(10 * DefaultElectionTimeout)
+	c2.requireConsistent()
+	require.False(t, c2.node(2).r.Status().Marked)
+}
+
+// A founder that never voted is unmarked by the leader in its first term. If
+// it is wiped then, what the leader had sent to the one that was lost, and is
+// still on its way, does not unmark the new one.
+func TestScenarioH2WipedMemberIsNotUnmarkedByWhatWasSentBefore(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.isolate(3)
+	c.elect(1) // by the vote of 2
+	c.heal()
+	recorded := []flying{} // all that 1 sends to 3
+	record := func(m *Message) bool {
+		if m.From == 1 && m.To == 3 {
+			recorded = append(recorded, flying{m: *m})
+		}
+		return false
+	}
+	c.cut = record
+	c.run(5 * DefaultHeartbeatInterval)
+	require.False(t, c.node(3).r.Status().Marked)
+	c.cut = cutOff(2)
+	require.NoError(t, c.propose(1, "a"))
+	c.settle()
+	c.requireApplied([]string{"a"}, 1) // on 1 and 3, not on 2
+	c.wipe(3, Membership{})
+	c.crash(1)
+
+	c.heal()
+	for _, f := range recorded { // delayed
+		c.receive(f)
+		c.settle()
+	}
+
+	require.True(t, c.node(3).r.Status().Marked)
+	c.run(20 * DefaultElectionTimeout)
+	c.requireLeader(0)
+	requireRecovers(t, c, "a")
+}
+
+// A founding group elects a leader and commits with as many founders missing
+// as may be, whoever crashes at whichever step: after any vote, after the
+// first entry, before and after each is durable.
+func TestScenarioH3FoundingSurvivesACrashAtAnyStep(t *testing.T) {
+	for size := 1; size <= 5; size++ {
+		for missing := 0; missing <= (size-1)/2; missing++ {
+			t.Run(fmt.Sprintf("%d founders, %d missing", size, missing), func(t *testing.T) {
+				for step := 0; ; step++ {
+					done := false
+					for victim := 1; victim <= size-missing; victim++ {
+						done = foundWithCrash(t, size, missing, step, NodeID(victim))
+					}
+					if done {
+						require.Greater(t, step, size)
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// foundWithCrash crashes victim after the given number of steps, and reports
+// whether the first entry was applied everywhere before that.
+func foundWithCrash(t *testing.T, size, missing, steps int, victim NodeID) bool {
+	c := newTestCluster(t, size, nil)
+	for i := range missing {
+		c.crash(NodeID(size - i))
+	}
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	done := false
+	for range steps {
+		done = !c.settleOnce()
+	}
+	c.restart(victim)
+
+	c.run(6 * DefaultElectionTimeout)
+	l := c.leader()
+	if l == 0 {
+		c.failf("no leader after node %d crashed at step %d", victim, steps)
+	}
+	require.NoError(t, c.propose(l, "a"))
+	c.settle()
+	c.requireApplied([]string{"a"}, l)
+	// The missing ones come, hold everything, and are full members.
+	for i := range missing {
+		c.start(NodeID(size - i))
+	}
+	c.run(4 * DefaultElectionTimeout)
+	c.requireConsistent()
+	for _, n := range c.nodes {
+		require.False(t, n.r.Status().Marked, "node %d", n.id)
+	}
+	return done
+}
+
+// {1}→{1,2}: the new one is a learner first, since its storage is marked, and
+// a voter by way of a joint configuration; 1 restarts at any step.
+func TestScenarioH3SingleVoterBecomesTwoWithARestartAtAnyStep(t *testing.T) {
+	learner := Membership{Members: []Member{{ID: 1, Voter: true}, {ID: 2}}}
+	joint := Membership{Members: []Member{{ID: 1, Voter: true, Outgoing: true}, {ID: 2, Voter: true}}}
+	both := Membership{Members: []Member{{ID: 1, Voter: true}, {ID: 2, Voter: true}}}
+	for restartAt := 0; ; restartAt++ {
+		c := newTestCluster(t, 2, nil)
+		c.crash(2)
+		c.node(1).disk = &testDisk{first: 1, snapshot: Snapshot{Membership: founding(1)}}
+		c.restart(1)
+		c.node(2).disk = &testDisk{first: 1}
+		c.start(2)
+		steps := 0
+		change := func(m Membership, done func() bool) {
+			for round := 0; !done(); round++ {
+				if round == 500 {
+					c.failf("restart at step %d: stuck", restartAt)
+				}
+				n := c.node(max(c.leader(), 1))
+				if n.r.Role() == Leader && !sameMembership(n.r.members.latest().Membership, m) {
+					n.r.appendMembership(m)
+					c.after(n)
+				}
+				for c.settleOnce() {
+					if steps++; steps == restartAt {
+						c.restart(1)
+						break
+					}
+				}
+				if !done() {
+					c.now = max(c.now.Add(time.Millisecond), min(c.node(1).r.Deadline(), c.node(2).r.Deadline()))
+					c.tick(1)
+					c.tick(2)
+				}
+			}
+		}
+		committed := func(m Membership) bool {
+			r := c.node(max(c.leader(), 1)).r
+			return r.Role() == Leader && sameMembership(r.members.committed(r.commit).Membership, m)
+		}
+		change(learner, func() bool { return committed(learner) && !c.node(2).r.Status().Marked })
+		change(joint, func() bool { return committed(joint) })
+		change(both, func() bool { return committed(both) })
+
+		c.run(5 * DefaultElectionTimeout)
+		c.crash(1)
+		c.start(1)
+		c.run(5 * DefaultElectionTimeout)
+		require.NotZero(t, c.leader())
+		c.requireConsistent()
+		if steps < restartAt {
+			require.Greater(t, restartAt, 20)
+			return
+		}
+	}
+}
+
+func sameMembership(a, b Membership) bool { return string(a.Append(nil)) == string(b.Append(nil)) }
+
+// A disk that loses what it has acknowledged is found out by the leader's
+// match: the replica marks itself, votes for nobody who lacks it, and is a
+// member again once it has caught up.
+func TestScenarioH4DiskThatLostWhatItAcknowledgedMarksItself(t *testing.T) {
+	c := committedOnTwoOfThree(t)
+	c.crash(2)
+	d := c.node(2).disk
+	d.log = d.log[:len(d.log)-1] // "b" is lost
+	c.start(2)
+	require.False(t, c.node(2).r.Status().Marked)
+
+	c.now = c.now.Add(DefaultHeartbeatInterval)
+	c.tick(1)
+	c.pass(between(raftpb.AppendEntries, 1, 2))
+	c.persistAll(2)
+	require.True(t, c.node(2).r.Status().Marked)
+	c.crash(1)
+	c.heal()
+	c.run(20 * DefaultElectionTimeout)
+	c.requireLeader(0)
+
+	requireRecovers(t, c, "a", "b")
+}
+
+// A write of a snapshot that is under way touches everything above the commit
+// index; that is no loss of what was durable.
+func TestScenarioH4PendingSnapshotWriteConvictsNobody(t *testing.T) {
+	c := newLoneCore(t, 3, 1, repeat(10, 1)...)
+	c.receive(appendFrom(2, 1, 10, 1, 2)) // acknowledges 10, commits 2
+	c.receive(Message{Type: raftpb.InstallSnapshot, From: 2, Term: 1, Snapshot: &Snapshot{Index: 20, Term: 1, Membership: founding(3)}})
+	require.Equal(t, Index(2), c.Status().Durable)
+
+	heartbeat := appendFrom(2, 1, 10, 1, 2)
+	heartbeat.Match = 10
+	c.receive(heartbeat)
+
+	require.False(t, c.Status().Marked)
+	c.persistAll()
+	require.Equal(t, Index(20), c.Status().Durable)
+}
+
+// A duplicated old rejection says nothing about what was acknowledged since.
+func TestScenarioH4DuplicatedOldRejectionConvictsNobody(t *testing.T) {
+	c := newLoneCore(t, 3, 1, repeat(10, 1)...)
+	c.lead()
+	rejection := Message{Type: raftpb.AppendEntriesReply, From: 2, Term: c.term, Reject: true, Index: 10, Match: 4, LogTerm: 1, Window: 1 << 20}
+	c.receive(rejection)
+	require.Equal(t, Index(5), c.peer(2).next)
+	c.ack(2, 11)
+
+	c.receive(rejection)
+
+	p := c.peer(2)
+	require.Equal(t, Index(11), p.match)
+	require.Equal(t, Index(12), p.next)
+	require.False(t, p.marked)
+	require.Equal(t, replicating, p.state)
+}
+
+// {1,2}→{1}, proposed by 2, which crashes between persisting the entry and
+// sending it: 1 cannot win with its shorter log, and 2, which is no voter in
+// the latest membership, must be able to.
+func TestScenarioH5RemovedLeaderThatAloneKnowsOfItsRemovalIsElectable(t *testing.T) {
+	c := newTestCluster(t, 2, nil)
+	c.elect(2)
+	c.run(2 * DefaultHeartbeatInterval)
+	n := c.node(2)
+	c.isolate(2)
+	n.r.appendMembership(founding(1))
+	c.after(n)
+	c.persistAll(2)
+	c.restart(2)
+	require.True(t, sameMembership(founding(1), n.r.members.latest().Membership))
+
+	c.heal()
+	c.run(10 * DefaultElectionTimeout)
+
+	l := c.leader()
+	require.NotZero(t, l)
+	require.NoError(t, c.propose(l, "a"))
+	c.settle()
+	require.True(t, sameMembership(founding(1), c.node(1).r.members.latest().Membership))
+	c.requireApplied([]string{"a"}, l)
+}
+
+// The disks of all followers stall for several election timeouts: the leader
+// stays, since their answers do not wait for them, and reads go on. Nothing is
+// acknowledged meanwhile, and everything afterwards.
+func TestScenarioH6MajorityOfDisksStalls(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(DefaultHeartbeatInterval)
+	term, commit := c.node(1).r.Term(), c.node(1).r.Commit()
+	c.stalled[2], c.stalled[3] = true, true
+	require.NoError(t, c.propose(1, "a"))
+
+	for i := range 8 {
+		c.run(DefaultElectionTimeout / 2)
+		require.NoError(t, c.propose(1, fmt.Sprint(i)))
+		require.NoError(t, c.readIndex(1, uint64(i+1)))
+		c.run(DefaultElectionTimeout / 2)
+		require.Equal(t, ReadState{ID: uint64(i + 1), Index: commit, OK: true}, c.node(1).reads[i])
+	}
+
+	c.requireLeader(1)
+	require.Equal(t, term, c.node(1).r.Term())
+	require.Equal(t, commit, c.node(1).r.Commit())
+	clear(c.stalled)
+	c.run(2 * DefaultHeartbeatInterval)
+	c.requireApplied([]string{"a", "0", "1", "2", "3", "4", "5", "6", "7"}, 1, 2, 3)
+	require.Equal(t, term, c.node(1).r.Term())
+}
+
+// A heartbeat overtakes bulk data: it is not rejected, and the pipeline goes
+// on. When the data was lost, it is sent again.
+func TestScenarioH7HeartbeatOvertakesBulkData(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lost %v", lost), func(t *testing.T) {
+			c := newTestCluster(t, 2, nil)
+			c.elect(1)
+			c.run(DefaultHeartbeatInterval)
+			for i := range 5 {
+				require.NoError(t, c.propose(1, fmt.Sprint(i)))
+			}
+			bulk := c.lose(between(raftpb.AppendEntries, 1, 2))
+			require.Len(t, bulk, 5) // pipelined
+			c.now = c.now.Add(DefaultHeartbeatInterval)
+			c.tick(1)
+
+			heartbeat := only(t, c.lose(between(raftpb.AppendEntries, 1, 2)))
+			c.receive(flying{m: heartbeat})
+			reply := c.net[0].m
+			require.False(t, reply.Reject)
+			if lost {
+				c.settle()
+				c.run(2 * DefaultHeartbeatInterval)
+			} else {
+				p := c.node(1).r.peer(2)
+				p.sent = c.now // the data was sent just now
+				c.settle()
+				require.Equal(t, replicating, p.state)
+				require.Len(t, p.inFlight, 5)
+				for i := range bulk {
+					c.receive(flying{m: bulk[i]})
+				}
+				require.Empty(t, c.lose(between(raftpb.AppendEntries, 1, 2)), "nothing is sent twice")
+				c.settle()
+			}
+			c.requireApplied([]string{"0", "1", "2", "3", "4"}, 1)
+			require.Equal(t, replicating, c.node(1).r.peer(2).state)
+		})
+	}
+}
+
+// A follower received entries and told so, and crashed before they were
+// durable. It gets them again although nothing new is proposed.
+func TestScenarioH7ReceivedEntriesLostInACrashAreSentAgain(t *testing.T) {
+	for name, disturb := range map[string]func(c *testCluster){
+		"the transport says nothing":   func(*testCluster) {},
+		"the transport reports it":     func(c *testCluster) { c.node(1).r.Unreachable(c.now, 2) },
+		"a heartbeat passes meanwhile": func(c *testCluster) { c.run(DefaultHeartbeatInterval) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCluster(t, 2, nil)
+			c.elect(1)
+			c.run(2 * DefaultHeartbeatInterval)
+			c.stalled[2] = true
+			require.NoError(t, c.propose(1, "a", "b"))
+			c.run(2 * DefaultHeartbeatInterval) // 1 hears that 2 has received them
+			require.Equal(t, c.node(1).r.Last(), c.node(1).r.peer(2).verified)
+			c.crash(2)
+			disturb(c)
+			clear(c.stalled)
+			c.start(2)
+
+			c.run(4 * DefaultHeartbeatInterval)
+
+			c.requireApplied([]string{"a", "b"}, 1, 2)
+		})
+	}
+}
+
+// All windows are full of durable entries that are not committed, and the
+// leader dies: the new leader's first entry still finds room.
+func TestScenarioH8WindowsFullOfUncommittedEntriesAndTheLeaderDies(t *testing.T) {
+	c := newTestCluster(t, 3, func(cfg *CoreConfig) { cfg.MaxWindowBytes, cfg.MaxMessageBytes = 200, 100 })
+	c.elect(1)
+	c.run(2 * DefaultHeartbeatInterval)
+	c.cut = func(m *Message) bool { // received is all that the leader hears
+		if m.Type == raftpb.AppendEntriesReply {
+			m.Index = min(m.Index, 1)
+		}
+		return false
+	}
+	for i := range 50 {
+		require.NoError(t, c.propose(1, fmt.Sprintf("%064d", i)))
+		c.settle()
+	}
+	last := min(c.node(2).r.Last(), c.node(3).r.Last())
+	require.Equal(t, Index(51), last)
+	require.Equal(t, last, c.node(2).r.Status().Durable)
+	require.Equal(t, Index(1), c.node(1).r.Commit())
+	c.crash(1)
+	c.heal()
+
+	c.run(6 * DefaultElectionTimeout)
+
+	l := c.leader()
+	require.NotZero(t, l)
+	require.Greater(t, c.node(l).r.Commit(), last)
+	c.start(1)
+	c.run(6 * DefaultElectionTimeout)
+	c.requireConsistent()
+}
+
+// The same, directly: a follower's window counts only what is not durable.
+func TestScenarioH8DurableEntriesDoNotFillTheWindow(t *testing.T) {
+	d := diskOf(3, 1, 1)
+	c := newLoneCoreFrom(t, d.load(), func(cfg *CoreConfig) { cfg.MaxWindowBytes = 300 })
+	for i := Index(2); i < 40; i++ {
+		c.receive(appendFrom(2, 1, i-1, 1, 0, testEntry(i, 1)))
+		reply := only(t, c.persistAll())
+		require.Equal(t, i, reply.Index)
+		require.Equal(t, uint64(300), reply.Window)
+	}
+	require.LessOrEqual(t, c.log.window.bytes(0, c.Last()), 300)
+
+	c.receive(appendFrom(3, 2, 39, 1, 0, testEntry(40, 2)))
+	replies := c.persistAll()
+
+	require.Equal(t, Index(40), replies[len(replies)-1].Index)
+}
+
+// An entry larger than a window is taken by an empty one.
+func TestScenarioH8EntryLargerThanAWindow(t *testing.T) {
+	c := newTestCluster(t, 3, func(cfg *CoreConfig) {
+		cfg.MaxWindowBytes, cfg.MaxMessageBytes, cfg.MaxUncommittedBytes, cfg.MaxApplyBytes = 200, 100, 1<<20, 100
+	})
+	c.elect(1)
+	want := []string{}
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("%0*d", 10+i%2*5000, i))
+		require.NoError(t, c.propose(1, want[i]))
+	}
+
+	c.run(20 * DefaultHeartbeatInterval)
+
+	c.requireApplied(want, 1, 2, 3)
+}
+
+// The process of a follower is paused for ten election timeouts, and reads
+// what has arrived before its timer fires: it does not campaign.
+func TestScenarioH9PausedProcessDoesNotCampaignOverUnreadHeartbeats(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(DefaultHeartbeatInterval)
+	term := c.node(1).r.Term()
+	for range 10 * DefaultElectionTimeout / DefaultHeartbeatInterval {
+		c.now = c.now.Add(DefaultHeartbeatInterval)
+		c.tick(1)
+		c.pass(func(m *Message) bool { return m.To != 2 })
+		c.pass(func(m *Message) bool { return m.To != 2 })
+	}
+	require.GreaterOrEqual(t, c.now, c.node(2).r.Deadline().Add(8*DefaultElectionTimeout))
+
+	unread := c.pass(func(m *Message) bool { return m.To == 2 })
+	c.tick(2)
+
+	require.Greater(t, unread, 50)
+	require.Equal(t, Follower, c.node(2).r.Role())
+	require.Empty(t, c.lose(between(raftpb.PreVote, 2, 0)))
+	require.Equal(t, term, c.node(2).r.Term())
+	require.Greater(t, c.node(2).r.Deadline(), c.now)
+}
+
+// behindTheLog: 3 has been down since "a", the others have compacted their
+// logs, and a snapshot for 3 is asked for.
+func behindTheLog(t *testing.T) *testCluster {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	require.NoError(t, c.propose(1, "a"))
+	c.run(DefaultHeartbeatInterval)
+	c.crash(3)
+	require.NoError(t, c.propose(1, "b", "c"))
+	c.run(DefaultHeartbeatInterval)
+	c.compact(1, 0)
+	c.compact(2, 0)
+	c.start(3)
+	for len(c.node(1).sends) == 0 {
+		c.now = c.now.Add(DefaultHeartbeatInterval)
+		c.tick(1)
+		c.settleUntil(func() bool { return len(c.node(1).sends) > 0 })
+	}
+	return c
+}
+
+// settleUntil takes steps until done, or nothing is left to do.
+func (c *testCluster) settleUntil(done func() bool) {
+	for !done() && c.settleOnce() {
+	}
+}
+
+// A crash after the snapshot writer's Commit and before the Write that installs
+// it, and one after that Write and before, or in, the restore.
+func TestScenarioH18CrashWhileASnapshotIsInstalled(t *testing.T) {
+	for name, crash := range map[string]func(c *testCluster){
+		"before the write": func(c *testCluster) {
+			require.NotEmpty(c.t, c.node(3).writes)
+			require.NotNil(c.t, c.node(3).disk.uninstalled)
+		},
+		"before the restore": func(c *testCluster) {
+			c.persistAll(3)
+			require.Nil(c.t, c.node(3).disk.uninstalled)
+			require.NotNil(c.t, c.node(3).restore)
+		},
+		"at another term before the write": func(c *testCluster) {
+			c.node(3).disk.hard.Term-- // the term of the snapshot's leader was not durable
+			c.node(3).disk.hard.Vote = 0
+			for i := range c.node(3).disk.log {
+				c.node(3).disk.log[i].Term = min(c.node(3).disk.log[i].Term, c.node(3).disk.hard.Term)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := behindTheLog(t)
+			c.sendSnapshot(1, false)
+			crash(c)
+			c.crash(3)
+			c.start(3)
+
+			n := c.node(3)
+			require.NotNil(t, n.restore, "the restore is asked for anew")
+			require.Equal(t, c.node(1).disk.snapshot.Index, n.r.Last())
+			require.GreaterOrEqual(t, n.r.Term(), n.disk.snapshot.Term)
+			require.Empty(t, n.apply)
+			require.NoError(t, c.propose(1, "d"))
+			c.run(4 * DefaultElectionTimeout)
+			c.requireApplied([]string{"a", "b", "c", "d"}, 1, 2, 3)
+			require.False(t, c.node(3).r.Status().Marked)
+		})
+	}
+}
+
+// The disk's log goes on above the committed snapshot only if it holds the
+// snapshot's last entry: else what is above contradicts it.
+func TestScenarioH18LogAboveACommittedSnapshot(t *testing.T) {
+	snapshot := Snapshot{Index: 3, Term: 2, Membership: founding(3)}
+	for _, test := range []struct {
+		name string
+		log  []Term
+		last Index
+	}{
+		{"holds its last entry", []Term{1, 1, 2, 2}, 4},
+		{"holds another one", []Term{1, 1, 1, 1}, 3},
+		{"ends before", []Term{1, 1}, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := diskOf(3, 2, test.log...)
+			s := snapshot.Clone()
+			d.uninstalled = &s
+			c := newLoneCoreFrom(t, d.load(), nil)
+
+			require.Equal(t, test.last, c.Last())
+			require.Equal(t, Index(3), c.Commit())
+			require.Len(t, c.restores, 1)
+			c.Applied(0, 3)
+			c.drain()
+			require.Empty(t, c.committed)
+			require.Empty(t, c.logReads)
+		})
+	}
+}
