@@ -28,7 +28,7 @@ var (
 	ErrNotLeader = errors.New("raft: not the leader")
 
 	// ErrClosed: the node, storage or transport is closed. Nothing was
-	// taken.
+	// taken, unless ErrOutcomeUnknown stands beside it.
 	ErrClosed = errors.New("raft: closed")
 
 	// ErrStopped: the replica has stopped because its storage or its state
@@ -101,4 +101,8 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("raft: storage is corrupt: %s at offset %d: %s (groups and indexes: %v)", e.File, e.Offset, e.Reason, e.Ranges)
+}
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, limit)
 }
