@@ -18,6 +18,12 @@ type (
 	Message    = raftpb.Message
 )
 
+// Limits, see package raftpb.
+const (
+	MaxTerm  = raftpb.MaxTerm
+	MaxIndex = raftpb.MaxIndex
+)
+
 // Entry types, see package raftpb.
 const (
 	EntryCommand    = raftpb.EntryCommand

@@ -1,0 +1,297 @@
+package raft
+
+import (
+	"github.com/seed-6281cb22/raft/internal/quorum"
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// electionState is what a replica needs to follow and to win elections.
+type electionState struct {
+	deadline   Instant // when to campaign, unless a leader is heard from before
+	heard      Instant // when the current leader was heard from
+	ownVote    vote
+	ownVoteSeq uint64 // the write that makes the own vote durable
+}
+
+// vote is what one member answered in the current (pre-)election.
+type vote uint8
+
+const (
+	voteOpen vote = iota
+	voteGranted
+	voteRejected
+)
+
+func (r *Raft) resetElectionTimer() {
+	r.election.deadline = r.now.Add(r.randomTimeout())
+}
+
+func (r *Raft) resetVotes() {
+	r.election.ownVote = voteOpen
+	for i := range r.peers {
+		r.peers[i].vote = voteOpen
+	}
+}
+
+// heardFromLeader: the election timer restarts with every AppendEntries from
+// the current leader (§5.2).
+func (r *Raft) heardFromLeader(leader NodeID) {
+	if r.role != Follower || r.leader != leader {
+		r.becomeFollower(r.term, leader)
+	}
+	r.election.heard = r.now
+	r.resetElectionTimer()
+}
+
+// founder reports whether this replica has held nothing but Bootstrap: it is
+// marked, since it cannot know that it is not a wiped one, and yet may take
+// part in founding the cluster.
+func (r *Raft) founder() bool {
+	return !r.unmarked && r.votedFor == 0 && r.log.last == 0 && len(r.members.latest().Membership.Members) > 0
+}
+
+// mayCampaign reports whether this replica may try to become leader: it is a
+// voter in its latest or in its last known-committed membership (else, with
+// {1,2}→{1} and a crash in between, nobody could be elected; dissertation
+// §4.2.2), and its storage is not marked.
+func (r *Raft) mayCampaign() bool {
+	if !r.unmarked && !r.founder() {
+		return false
+	}
+	return r.members.selfVoter || r.members.selfOutgoing || isVoter(&r.members.committed(r.commit).Membership, r.cfg.ID)
+}
+
+// electionTimeout: no leader was heard from in time.
+func (r *Raft) electionTimeout() {
+	r.resetElectionTimer()
+	if !r.mayCampaign() {
+		if r.leader != 0 {
+			r.becomeFollower(r.term, 0)
+		}
+		return
+	}
+	r.becomePreCandidate()
+	r.election.ownVote = voteGranted
+	r.requestVotes(Message{Type: raftpb.PreVote, Term: r.term + 1})
+	r.tallyVotes()
+}
+
+// campaign starts an election (§5.2). The requests reveal the new term, so
+// they wait until it and the own vote are durable.
+func (r *Raft) campaign() {
+	r.becomeCandidate()
+	r.resetElectionTimer()
+	r.requestVotes(Message{Type: raftpb.RequestVote})
+}
+
+func (r *Raft) requestVotes(m Message) {
+	m.Index, m.LogTerm = r.log.last, r.log.lastTerm()
+	for i := range r.peers {
+		if p := &r.peers[i]; p.voter || p.outgoing {
+			m.To = p.id
+			r.send(m)
+		}
+	}
+}
+
+// countOwnVote: a candidate's vote for itself counts once it is durable.
+func (r *Raft) countOwnVote() {
+	if r.election.ownVote == voteOpen {
+		r.election.ownVote = voteGranted
+		r.tallyVotes()
+	}
+}
+
+// tallyVotes goes on when a majority (in a joint membership: one of each
+// configuration) has granted its vote, and gives up when one cannot any more.
+func (r *Raft) tallyVotes() {
+	switch r.countVotes() {
+	case voteGranted:
+		if r.role == PreCandidate {
+			r.campaign()
+		} else {
+			r.becomeLeader()
+		}
+	case voteRejected:
+		r.becomeFollower(r.term, 0)
+	}
+}
+
+func (r *Raft) countVotes() vote {
+	incoming, outgoing := ballot{}, ballot{}
+	count := func(voter, out bool, v vote) {
+		if voter {
+			incoming.add(v)
+		}
+		if out {
+			outgoing.add(v)
+		}
+	}
+	count(r.members.selfVoter, r.members.selfOutgoing, r.election.ownVote)
+	for i := range r.peers {
+		p := &r.peers[i]
+		count(p.voter, p.outgoing, p.vote)
+	}
+	result := incoming.result()
+	if outgoing.voters > 0 {
+		result = joint(result, outgoing.result())
+	}
+	return result
+}
+
+// ballot counts the votes of one configuration.
+type ballot struct{ voters, granted, rejected int }
+
+func (b *ballot) add(v vote) {
+	b.voters++
+	switch v {
+	case voteGranted:
+		b.granted++
+	case voteRejected:
+		b.rejected++
+	}
+}
+
+func (b *ballot) result() vote {
+	majority := quorum.Size(b.voters)
+	switch {
+	case b.granted >= majority:
+		return voteGranted
+	case b.voters-b.rejected < majority:
+		return voteRejected
+	}
+	return voteOpen
+}
+
+// joint: agreement requires separate majorities of both configurations (§6).
+func joint(a, b vote) vote {
+	switch {
+	case a == voteRejected || b == voteRejected:
+		return voteRejected
+	case a == voteGranted && b == voteGranted:
+		return voteGranted
+	}
+	return voteOpen
+}
+
+// mayVoteFor reports whether the storage's mark allows a vote for a candidate
+// whose log ends at lastIndex: a marked replica might have voted or
+// acknowledged what it does not remember, so it votes for nobody, except that
+// founders vote for founders.
+func (r *Raft) mayVoteFor(lastIndex Index) bool {
+	return r.unmarked || r.founder() && lastIndex == 0
+}
+
+// handlePreVote answers whether this replica would vote for m's sender in term
+// m.Term. It changes nothing here (dissertation §9.6), and a replica that hears
+// from a leader says no (§4.2.3), so that nobody who is merely cut off from the
+// leader can depose it.
+func (r *Raft) handlePreVote(m *Message) {
+	sticky := r.role == Leader || r.leader != 0 && r.now < r.election.heard.Add(r.cfg.ElectionTimeout)
+	grant := m.Term > r.term && !sticky && r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
+	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Marked: !r.unmarked}
+	if grant {
+		reply.Term = m.Term
+	}
+	r.send(reply)
+}
+
+func (r *Raft) handlePreVoteReply(m *Message) {
+	if r.role != PreCandidate || !m.Reject && m.Term != r.term+1 {
+		r.ignore(m, "no such pre-vote")
+		return
+	}
+	r.recordVote(m)
+}
+
+// handleRequestVote: "If votedFor is null or candidateId, and candidate's log
+// is at least as up-to-date as receiver's log, grant vote (§5.2, §5.4)". Anyone
+// may ask, and anyone answers, whatever membership either knows: a voter need
+// not know yet that it, or the candidate, is one (§6).
+func (r *Raft) handleRequestVote(m *Message) {
+	grant := (r.votedFor == 0 || r.votedFor == m.From) &&
+		r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
+	if grant {
+		if r.role == PreCandidate {
+			r.becomeFollower(r.term, 0)
+		}
+		if r.votedFor == 0 {
+			r.setHardState(r.term, m.From, true) // a founder's mark goes with its vote
+		}
+		r.resetElectionTimer()
+	}
+	r.send(Message{Type: raftpb.RequestVoteReply, To: m.From, Reject: !grant, Marked: !r.unmarked})
+}
+
+func (r *Raft) handleRequestVoteReply(m *Message) {
+	if r.role != Candidate {
+		r.ignore(m, "no candidate")
+		return
+	}
+	r.recordVote(m)
+}
+
+func (r *Raft) recordVote(m *Message) {
+	p := r.peer(m.From)
+	if p == nil || p.vote != voteOpen {
+		r.ignore(m, "not a voter, or has voted")
+		return
+	}
+	p.vote = voteGranted
+	if m.Reject {
+		p.vote = voteRejected
+	}
+	r.tallyVotes()
+}
+
+// tickLeader sends heartbeats, and steps down when the leader has not heard
+// from a quorum for an election timeout: it may have been replaced, and its
+// clients had better learn it (§6.2).
+func (r *Raft) tickLeader() {
+	if r.now >= r.quorumContact().Add(r.cfg.ElectionTimeout) {
+		r.becomeFollower(r.term, 0)
+		return
+	}
+	if r.now >= r.leading.heartbeat {
+		r.leading.heartbeat = r.now.Add(r.cfg.HeartbeatInterval)
+		r.heartbeat()
+	}
+}
+
+// quorumContact is the latest time since which a quorum has been heard from.
+func (r *Raft) quorumContact() Instant {
+	return quorumOf(r, r.now, func(p *progress) Instant { return p.contact })
+}
+
+// quorumOf returns the largest value that a quorum has reached, in a joint
+// membership of both configurations: own is this replica's value, of gives a
+// peer's. A peer with marked storage counts in no quorum: it may have lost
+// what it reported.
+func quorumOf[T Index | Instant | uint64](r *Raft, own T, of func(*progress) T) T {
+	var in, out [16]T
+	incoming, outgoing := in[:0], out[:0]
+	if r.members.selfVoter {
+		incoming = append(incoming, own)
+	}
+	if r.members.selfOutgoing {
+		outgoing = append(outgoing, own)
+	}
+	for i := range r.peers {
+		p := &r.peers[i]
+		var value T
+		if !p.marked {
+			value = of(p)
+		}
+		if p.voter {
+			incoming = append(incoming, value)
+		}
+		if p.outgoing {
+			outgoing = append(outgoing, value)
+		}
+	}
+	reached := quorum.Reached(incoming)
+	if len(outgoing) > 0 {
+		reached = min(reached, quorum.Reached(outgoing))
+	}
+	return reached
+}

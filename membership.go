@@ -1,0 +1,120 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// membershipState is what the log says of the membership. In force is the
+// latest one in the log, committed or not (§6); one that is truncated rolls
+// back to the one before it.
+type membershipState struct {
+	// history holds the memberships in the log, ascending by index, from the
+	// newest one that is both committed and applied.
+	history                 []MembershipAt
+	selfVoter, selfOutgoing bool // in the latest
+}
+
+func (s *membershipState) reset(snapshot Snapshot, above []MembershipAt) {
+	s.history = append([]MembershipAt{{Index: snapshot.MembershipIndex, Membership: snapshot.Membership}}, above...)
+}
+
+func (s *membershipState) latest() *MembershipAt { return &s.history[len(s.history)-1] }
+
+// committed returns the newest membership at or below index: with the commit
+// index, the last one known to be committed.
+func (s *membershipState) committed(index Index) *MembershipAt {
+	for i := len(s.history) - 1; i > 0; i-- {
+		if s.history[i].Index <= index {
+			return &s.history[i]
+		}
+	}
+	return &s.history[0]
+}
+
+// forget drops what is older than the newest membership at or below index.
+func (s *membershipState) forget(index Index) {
+	for len(s.history) > 1 && s.history[1].Index <= index {
+		s.history = append(s.history[:0], s.history[1:]...)
+	}
+}
+
+// truncate rolls back the memberships from index on, and reports whether the
+// one in force has changed.
+func (s *membershipState) truncate(index Index) bool {
+	n := len(s.history)
+	for n > 1 && s.history[n-1].Index >= index {
+		n--
+	}
+	changed := n != len(s.history)
+	s.history = s.history[:n]
+	return changed
+}
+
+// membershipAppended puts the membership of an entry in force.
+func (r *Raft) membershipAppended(e *Entry) {
+	m, err := decodeMembership(e.Data)
+	if err != nil {
+		panic("raft: invariant broken: a membership entry that was not checked: " + err.Error())
+	}
+	r.members.forget(min(r.commit, r.applied))
+	r.members.history = append(r.members.history, MembershipAt{Index: e.Index, Membership: m})
+	r.membershipChanged()
+}
+
+func (r *Raft) membershipChanged() {
+	r.syncPeers()
+	r.event(Event{Kind: EventMembership, Index: r.members.latest().Index})
+}
+
+// appendMembership appends an entry that holds m to the leader's log.
+func (r *Raft) appendMembership(m Membership) {
+	r.appendOwn(Entry{Type: EntryMembership, Data: m.Append(nil)})
+}
+
+func decodeMembership(data []byte) (Membership, error) {
+	var m Membership
+	if err := m.Unmarshal(data); err != nil {
+		return Membership{}, err
+	}
+	return m, checkMembership(&m)
+}
+
+// maxMembers bounds what a membership, from a caller, a peer or a disk, can
+// make a replica allocate.
+const maxMembers = 1024
+
+// checkMembership returns an error for a membership that no group can have.
+func checkMembership(m *raftpb.Membership) error {
+	if len(m.Members) > maxMembers {
+		return fmt.Errorf("membership of %d members, more than %d", len(m.Members), maxMembers)
+	}
+	voters := 0
+	for i, member := range m.Members {
+		switch {
+		case member.ID == 0:
+			return errors.New("membership with node id 0")
+		case i > 0 && member.ID <= m.Members[i-1].ID:
+			return fmt.Errorf("membership is not ordered, or holds node %d twice", member.ID)
+		case member.Leaving && (member.Voter || !member.Outgoing):
+			return fmt.Errorf("membership in which node %d leaves without a joint configuration", member.ID)
+		case member.Voter:
+			voters++
+		}
+	}
+	if voters == 0 {
+		return errors.New("membership without voters")
+	}
+	return nil
+}
+
+func isVoter(m *Membership, id NodeID) bool {
+	for i := range m.Members {
+		if m.Members[i].ID == id {
+			return m.Members[i].Voter || m.Members[i].Outgoing
+		}
+	}
+	return false
+}

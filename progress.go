@@ -1,0 +1,114 @@
+package raft
+
+// replicationState is how a leader sends entries to a peer.
+type replicationState uint8
+
+const (
+	// probing: where the logs agree is not known yet; one message at a time.
+	probing replicationState = iota
+	// replicating: entries are sent as they come, before earlier ones are
+	// acknowledged (dissertation §10.2.1, pipelining).
+	replicating
+	// sendingSnapshot: the peer needs entries that the log no longer holds.
+	sendingSnapshot
+)
+
+// maxInFlight bounds the AppendEntries with entries that a leader has on the
+// way to one peer.
+const maxInFlight = 256
+
+// progress is what a replica knows of another member: as a leader, of its log,
+// and as a candidate, of its vote.
+type progress struct {
+	id              NodeID
+	voter, outgoing bool // as in the membership in force
+	vote            vote
+
+	state  replicationState
+	marked bool // its storage is marked: it counts in no quorum
+	paused bool // probing or snapshot: nothing more until an answer or a heartbeat
+	notify bool // an AppendEntries is due, with or without entries
+	// heartbeat: one without entries is due, whatever else is sent, since
+	// one with entries is answered only when they are durable.
+	heartbeat bool
+	match     Index
+	next      Index
+	verified  Index // received there and verified, durable or not
+	// unmark is the first index that was appended after this leader heard
+	// of the peer's mark.
+	unmark  Index
+	round   uint64
+	contact Instant // when it was heard from
+	sent    Instant // when entries were last sent, or progress was made
+	reading Index   // Lo of the LogRead under way, 0: none
+
+	// flow control: what is on the way and not yet received there, as far
+	// as it has told, within the window that it has advertised.
+	window   uint64
+	inFlight []flight
+	bytes    uint64 // sum over inFlight
+}
+
+// flight is one AppendEntries with entries, on its way.
+type flight struct {
+	last  Index
+	bytes uint64
+}
+
+// reset starts over, as a new leader must: "nextIndex initialized to leader
+// last log index + 1, matchIndex to 0" (figure 2). What was learned in an
+// earlier term does not count in this one.
+func (p *progress) reset(next Index, now Instant) {
+	*p = progress{
+		id: p.id, voter: p.voter, outgoing: p.outgoing, inFlight: p.inFlight[:0],
+		next: next, contact: now, sent: now, window: DefaultMaxMessageBytes,
+	}
+}
+
+// probe goes back to finding out where the logs agree, from next on.
+func (p *progress) probe(next Index) {
+	p.state, p.paused, p.reading = probing, false, 0
+	p.next = max(next, p.match+1)
+	p.inFlight, p.bytes = p.inFlight[:0], 0
+}
+
+// replicate begins to pipeline: everything below next is known to be there.
+func (p *progress) replicate(next Index) {
+	p.state, p.paused = replicating, false
+	p.next = max(next, p.match+1)
+}
+
+// room is how many bytes of entries may be sent now; at least one entry may
+// be if ok.
+func (p *progress) room(limit int) (bytes int, ok bool) {
+	if p.paused || p.reading != 0 || p.state == sendingSnapshot || len(p.inFlight) >= maxInFlight {
+		return 0, false
+	}
+	if len(p.inFlight) == 0 {
+		if p.window == 0 && p.verified > p.match {
+			return 0, false // full; it says so when there is room again
+		}
+		return min(limit, int(min(p.window, 1<<30))), true
+	}
+	if p.bytes >= p.window {
+		return 0, false
+	}
+	return min(limit, int(min(p.window-p.bytes, 1<<30))), true
+}
+
+func (p *progress) launched(last Index, bytes uint64) {
+	p.inFlight = append(p.inFlight, flight{last: last, bytes: bytes})
+	p.bytes += bytes
+}
+
+// landed says that everything up to verified has been received.
+func (p *progress) landed(verified Index) {
+	n := 0
+	for n < len(p.inFlight) && p.inFlight[n].last <= verified {
+		p.bytes -= p.inFlight[n].bytes
+		n++
+	}
+	if n > 0 {
+		p.inFlight = append(p.inFlight[:0], p.inFlight[n:]...)
+	}
+}

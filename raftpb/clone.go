@@ -1,0 +1,14 @@
+package raftpb
+
+import "slices"
+
+// Clone returns a copy that shares no memory with m.
+func (m Membership) Clone() Membership {
+	return Membership{Members: slices.Clone(m.Members)}
+}
+
+// Clone returns a copy that shares no memory with s.
+func (s Snapshot) Clone() Snapshot {
+	s.Membership = s.Membership.Clone()
+	return s
+}

@@ -1,0 +1,240 @@
+package raftpb
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+const membersTag = 1<<3 | bytesType
+
+// EncodedLen returns the number of bytes that Append appends.
+func (h *HardState) EncodedLen() int {
+	return uintLen(uint64(h.Term)) +
+		uintLen(uint64(h.Vote)) +
+		uintLen(uint64(h.Commit)) +
+		boolLen(h.Unmarked)
+}
+
+// Append appends the encoding of h to b and returns the extended slice.
+func (h *HardState) Append(b []byte) []byte {
+	b = appendUint(b, 1, uint64(h.Term))
+	b = appendUint(b, 2, uint64(h.Vote))
+	b = appendUint(b, 3, uint64(h.Commit))
+	return appendBool(b, 4, h.Unmarked)
+}
+
+// Unmarshal sets h to the HardState that b encodes, without allocating. The
+// error is a *DecodeError; h is then zero.
+func (h *HardState) Unmarshal(b []byte) error {
+	*h = HardState{}
+	for i := 0; i < len(b); {
+		tag, v, end := readField(b, i)
+		if end < 0 {
+			*h = HardState{}
+			return malformed("HardState", i, fault(end))
+		}
+		switch tag {
+		case 1<<3 | varintType:
+			h.Term = Term(v)
+		case 2<<3 | varintType:
+			h.Vote = NodeID(v)
+		case 3<<3 | varintType:
+			h.Commit = Index(v)
+		case 4<<3 | varintType:
+			h.Unmarked = v != 0
+		}
+		i = end
+	}
+	return nil
+}
+
+// EncodedLen returns the number of bytes that Append appends.
+func (m *Member) EncodedLen() int {
+	n := uintLen(uint64(m.ID)) +
+		boolLen(m.Voter) +
+		boolLen(m.Outgoing) +
+		boolLen(m.Leaving)
+	if m.Address != "" {
+		n += bytesLen(len(m.Address))
+	}
+	return n
+}
+
+// Append appends the encoding of m to b and returns the extended slice.
+//
+// The Address must be valid UTF-8. Append does not check that, and no
+// Unmarshal accepts the result otherwise: check it where an address enters.
+func (m *Member) Append(b []byte) []byte {
+	b = appendUint(b, 1, uint64(m.ID))
+	if m.Address != "" {
+		b = append(appendLength(b, 2, len(m.Address)), m.Address...)
+	}
+	b = appendBool(b, 3, m.Voter)
+	b = appendBool(b, 4, m.Outgoing)
+	return appendBool(b, 5, m.Leaving)
+}
+
+// Unmarshal sets m to the Member that b encodes. It shares nothing with b.
+// The error is a *DecodeError; m is then zero.
+func (m *Member) Unmarshal(b []byte) error {
+	*m = Member{}
+	if err := m.merge(b, 0); err != nil {
+		*m = Member{}
+		return err
+	}
+	return nil
+}
+
+// merge sets the fields that b[i:] holds.
+func (m *Member) merge(b []byte, i int) error {
+	var address []byte // copied once, however often it occurs
+	for i < len(b) {
+		tag, v, end := readField(b, i)
+		if end < 0 {
+			return malformed("Member", i, fault(end))
+		}
+		switch tag {
+		case 1<<3 | varintType:
+			m.ID = NodeID(v)
+		case 2<<3 | bytesType:
+			if address = b[end-int(v) : end]; !utf8.Valid(address) {
+				return malformed("Member", i, faultUTF8)
+			}
+		case 3<<3 | varintType:
+			m.Voter = v != 0
+		case 4<<3 | varintType:
+			m.Outgoing = v != 0
+		case 5<<3 | varintType:
+			m.Leaving = v != 0
+		}
+		i = end
+	}
+	m.Address = string(address)
+	return nil
+}
+
+// EncodedLen returns the number of bytes that Append appends.
+func (m *Membership) EncodedLen() (n int) {
+	for i := range m.Members {
+		n += bytesLen(m.Members[i].EncodedLen())
+	}
+	return n
+}
+
+// Append appends the encoding of m to b and returns the extended slice. The
+// addresses must be valid UTF-8, see Member.Append.
+func (m *Membership) Append(b []byte) []byte {
+	for i := range m.Members {
+		member := &m.Members[i]
+		b = member.Append(appendLength(b, 1, member.EncodedLen()))
+	}
+	return b
+}
+
+// Unmarshal sets m to the Membership that b encodes. Members is newly
+// allocated, nil if there are none, and shares nothing with b nor with what m
+// was before. The members are as b has them: neither their order nor their
+// uniqueness is checked.
+//
+// Whatever b holds, Unmarshal allocates less than 64 bytes for each byte of b,
+// plus 1 KiB. The error is a *DecodeError; m is then zero.
+func (m *Membership) Unmarshal(b []byte) error {
+	*m = Membership{}
+	if err := m.merge(b, 0); err != nil {
+		*m = Membership{}
+		return err
+	}
+	return nil
+}
+
+// merge appends the members that b[i:] holds.
+func (m *Membership) merge(b []byte, i int) error {
+	for i < len(b) {
+		tag, v, end := readField(b, i)
+		if end < 0 {
+			return malformed("Membership", i, fault(end))
+		}
+		if tag == membersTag {
+			n := len(m.Members)
+			if n == cap(m.Members) {
+				m.Members = slices.Grow(m.Members, countFields(b, i, membersTag))
+			}
+			m.Members = append(m.Members, Member{})
+			if err := m.Members[n].merge(b[:end], end-int(v)); err != nil {
+				return err
+			}
+		}
+		i = end
+	}
+	return nil
+}
+
+// EncodedLen returns the number of bytes that Append appends.
+func (s *Snapshot) EncodedLen() int {
+	n := uintLen(uint64(s.Index)) +
+		uintLen(uint64(s.Term)) +
+		uintLen(uint64(s.MembershipIndex)) +
+		uintLen(s.Size) +
+		fixed32Len(s.Checksum)
+	if len(s.Membership.Members) > 0 {
+		n += bytesLen(s.Membership.EncodedLen())
+	}
+	return n
+}
+
+// Append appends the encoding of s to b and returns the extended slice. A
+// membership without members is left out. The addresses must be valid UTF-8,
+// see Member.Append.
+func (s *Snapshot) Append(b []byte) []byte {
+	b = appendUint(b, 1, uint64(s.Index))
+	b = appendUint(b, 2, uint64(s.Term))
+	if len(s.Membership.Members) > 0 {
+		b = s.Membership.Append(appendLength(b, 3, s.Membership.EncodedLen()))
+	}
+	b = appendUint(b, 4, uint64(s.MembershipIndex))
+	b = appendUint(b, 5, s.Size)
+	return appendFixed32(b, 6, s.Checksum)
+}
+
+// Unmarshal sets s to the Snapshot that b encodes. Its membership is newly
+// allocated and shares nothing with b nor with what s was before.
+//
+// Whatever b holds, Unmarshal allocates less than 64 bytes for each byte of b,
+// plus 1 KiB. The error is a *DecodeError; s is then zero.
+func (s *Snapshot) Unmarshal(b []byte) error {
+	*s = Snapshot{}
+	if err := s.merge(b, 0); err != nil {
+		*s = Snapshot{}
+		return err
+	}
+	return nil
+}
+
+// merge sets the fields that b[i:] holds. As protobuf has it, memberships are
+// merged: the members of a second one are appended to those of the first.
+func (s *Snapshot) merge(b []byte, i int) error {
+	for i < len(b) {
+		tag, v, end := readField(b, i)
+		if end < 0 {
+			return malformed("Snapshot", i, fault(end))
+		}
+		switch tag {
+		case 1<<3 | varintType:
+			s.Index = Index(v)
+		case 2<<3 | varintType:
+			s.Term = Term(v)
+		case 3<<3 | bytesType:
+			if err := s.Membership.merge(b[:end], end-int(v)); err != nil {
+				return err
+			}
+		case 4<<3 | varintType:
+			s.MembershipIndex = Index(v)
+		case 5<<3 | varintType:
+			s.Size = v
+		case 6<<3 | fixed32Type:
+			s.Checksum = uint32(v)
+		}
+		i = end
+	}
+	return nil
+}

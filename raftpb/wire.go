@@ -1,0 +1,212 @@
+package raftpb
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The wire types of protobuf that raft.proto uses. A tag is a field number
+// shifted left by three, plus the wire type of the field.
+const (
+	varintType  = uint64(protowire.VarintType)
+	fixed64Type = uint64(protowire.Fixed64Type)
+	bytesType   = uint64(protowire.BytesType)
+	fixed32Type = uint64(protowire.Fixed32Type)
+	groupType   = uint64(protowire.StartGroupType)
+
+	minTag = uint64(protowire.MinValidNumber) << 3
+	maxTag = uint64(protowire.MaxValidNumber)<<3 | 7
+)
+
+// readField reads the field at b[i:], i < len(b), and returns its tag, its
+// value, and the index at which it ends or, negative, its fault.
+//
+// The value of a field of wire type bytes is its length: the bytes are
+// b[end-value:end]. A group is read to its end and has no value.
+//
+// Since a tag holds the wire type too, a switch over tags ignores, as
+// protobuf demands, unknown fields and known ones of an unexpected wire type.
+func readField(b []byte, i int) (tag, value uint64, end int) {
+	if tag = uint64(b[i]); tag < 0x80 { // inlined: nearly all tags and many values are one byte
+		i++
+	} else if tag, i = readVarint(b, i); i < 0 {
+		return 0, 0, i
+	}
+	if tag < minTag || tag > maxTag {
+		return 0, 0, int(faultNumber)
+	}
+	switch tag & 7 {
+	case varintType:
+		if i < len(b) && b[i] < 0x80 {
+			return tag, uint64(b[i]), i + 1
+		}
+		value, i = readVarint(b, i)
+		return tag, value, i
+	case bytesType:
+		if i < len(b) && b[i] < 0x80 {
+			value = uint64(b[i])
+			i++
+		} else if value, i = readVarint(b, i); i < 0 {
+			return 0, 0, i
+		}
+		if value > uint64(len(b)-i) {
+			return 0, 0, int(faultTruncated)
+		}
+		return tag, value, i + int(value)
+	case fixed64Type:
+		if len(b)-i < 8 {
+			return 0, 0, int(faultTruncated)
+		}
+		return tag, binary.LittleEndian.Uint64(b[i:]), i + 8
+	case fixed32Type:
+		if len(b)-i < 4 {
+			return 0, 0, int(faultTruncated)
+		}
+		return tag, uint64(binary.LittleEndian.Uint32(b[i:])), i + 4
+	case groupType:
+		return tag, 0, skipGroup(b, i, protowire.Number(tag>>3))
+	case uint64(protowire.EndGroupType): // of no group
+		return 0, 0, int(faultGroup)
+	default:
+		return 0, 0, int(faultWireType)
+	}
+}
+
+// readVarint returns the varint at b[i:] and the index at which it ends or,
+// negative, its fault.
+func readVarint(b []byte, i int) (v uint64, end int) {
+	for shift := uint(0); shift < 64; shift += 7 {
+		if i >= len(b) {
+			return 0, int(faultTruncated)
+		}
+		c := uint64(b[i])
+		i++
+		if c < 0x80 {
+			if shift == 63 && c > 1 {
+				break
+			}
+			return v | c<<shift, i
+		}
+		v |= (c & 0x7f) << shift
+	}
+	return 0, int(faultVarint)
+}
+
+// skipGroup returns the index at which the group whose content starts at
+// b[i:] ends or, negative, its fault.
+func skipGroup(b []byte, i int, number protowire.Number) (end int) {
+	n := protowire.ConsumeFieldValue(number, protowire.StartGroupType, b[i:])
+	if n < 0 {
+		return int(faultGroup)
+	}
+	return i + n
+}
+
+// countFields returns how many fields with the given tag b[i:] holds, as far
+// as it is well-formed.
+func countFields(b []byte, i int, tag uint64) (n int) {
+	for i < len(b) {
+		t, _, end := readField(b, i)
+		if end < 0 {
+			break
+		}
+		if t == tag {
+			n++
+		}
+		i = end
+	}
+	return n
+}
+
+// The functions below append and measure fields. As proto3 has it, a field of
+// the zero value is left out. Field numbers above 15, whose tags are two bytes,
+// have functions of their own.
+
+func appendUint(b []byte, number byte, v uint64) []byte {
+	switch {
+	case v == 0:
+		return b
+	case v < 0x80:
+		return append(b, number<<3, byte(v))
+	default:
+		return protowire.AppendVarint(append(b, number<<3), v)
+	}
+}
+
+func appendLongUint(b []byte, number protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), v)
+}
+
+func appendFixed64(b []byte, number byte, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendFixed64(append(b, number<<3|byte(fixed64Type)), v)
+}
+
+func appendFixed32(b []byte, number byte, v uint32) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendFixed32(append(b, number<<3|byte(fixed32Type)), v)
+}
+
+func appendBool(b []byte, number byte, v bool) []byte {
+	if !v {
+		return b
+	}
+	return append(b, number<<3, 1)
+}
+
+// appendLength appends the tag of a field of wire type bytes, and its length.
+func appendLength(b []byte, number byte, n int) []byte {
+	if n < 0x80 {
+		return append(b, number<<3|byte(bytesType), byte(n))
+	}
+	return protowire.AppendVarint(append(b, number<<3|byte(bytesType)), uint64(n))
+}
+
+func varintLen(v uint64) int { return (9*bits.Len64(v|1) + 64) / 64 }
+
+func uintLen(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + varintLen(v)
+}
+
+func longUintLen(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 2 + varintLen(v)
+}
+
+func fixed64Len(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + 8
+}
+
+func fixed32Len(v uint32) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + 4
+}
+
+func boolLen(v bool) int {
+	if !v {
+		return 0
+	}
+	return 1 + 1
+}
+
+// bytesLen returns the length of a field of wire type bytes that holds n bytes.
+func bytesLen(n int) int { return 1 + varintLen(uint64(n)) + n }

@@ -1,0 +1,509 @@
+package raft
+
+import (
+	"fmt"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// leaderState exists while a replica leads.
+type leaderState struct {
+	first     Index         // of the term: the entry that the leader began with
+	heartbeat Instant       // when the next one is due
+	round     uint64        // stamped on every AppendEntries, echoed by its reply
+	reads     []pendingRead // ascending by round
+}
+
+// followerState is what a follower knows of its leader, in one term.
+type followerState struct {
+	term     Term
+	verified Index  // highest index known to be the same in the leader's log
+	round    uint64 // highest one heard
+	ackNow   bool   // the next Ready acknowledges
+	// ackWaiting: entries were received that are not durable yet; they are
+	// acknowledged as they become so.
+	ackWaiting bool
+	// windowClosed: entries were refused for want of room; the leader is
+	// told when there is some.
+	windowClosed bool
+	// everDurable is the highest index that was durable at any time since
+	// the start, in any term: no more than this can ever have been
+	// acknowledged.
+	everDurable Index
+}
+
+// Propose appends entries to a leader's log, all or none, and returns the
+// first one's index. Of each entry Type must be EntryCommand; Data and Origin
+// are taken over, Term and Index are given by the core in its own copy. The
+// error is ErrNotLeader (a *NotLeaderError), ErrOverloaded, ErrTooLarge,
+// ErrMalformed or ErrStopped; then nothing was appended.
+func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
+	r.advance(now)
+	switch {
+	case r.err != nil:
+		return 0, r.err
+	case r.role != Leader:
+		return 0, r.notLeader()
+	}
+	size := 0
+	for i := range entries {
+		e := &entries[i]
+		if e.Type != EntryCommand {
+			return 0, fmt.Errorf("%w: proposal of type %v", ErrMalformed, e.Type)
+		}
+		if len(e.Data) > r.cfg.MaxEntryBytes {
+			return 0, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, len(e.Data), r.cfg.MaxEntryBytes)
+		}
+		size += entrySize(e)
+	}
+	if uncommitted := r.uncommitted(); uncommitted > 0 && uncommitted+size > r.cfg.MaxUncommittedBytes {
+		return 0, ErrOverloaded
+	}
+	first := r.log.last + 1
+	for i := range entries {
+		r.appendOwn(entries[i])
+	}
+	return first, nil
+}
+
+// uncommitted is the size of what was appended in this term and is not
+// committed yet. It is read off the log, so it cannot leak.
+func (r *Raft) uncommitted() int {
+	return r.log.window.bytes(max(r.commit, r.leading.first), r.log.last)
+}
+
+func (r *Raft) notLeader() error {
+	e := &NotLeaderError{Leader: r.leader}
+	for _, m := range r.members.latest().Membership.Members {
+		if m.ID == r.leader {
+			e.Address = m.Address
+		}
+	}
+	return e
+}
+
+// appendOwn appends an entry of the leader's own term. A leader never
+// overwrites or deletes entries in its log (leader append-only, §5.3).
+func (r *Raft) appendOwn(e Entry) {
+	e.Term, e.Index = r.term, r.log.last+1
+	r.appendEntry(&e)
+}
+
+// appendEntry appends an entry to the log and to the next write. Membership is
+// in force from here on, committed or not (§6).
+func (r *Raft) appendEntry(e *Entry) {
+	r.log.append(e)
+	r.writes.touchEntries(e.Index)
+	if e.Type == EntryMembership {
+		r.membershipAppended(e)
+	}
+}
+
+// heartbeat asks for an AppendEntries to everyone, and gives what is lost or
+// stuck another try.
+func (r *Raft) heartbeat() {
+	r.heartbeatAll()
+	for i := range r.peers {
+		p := &r.peers[i]
+		if p.state == probing {
+			p.paused = false
+		}
+		// A mark ends with an entry that was appended after it was heard of.
+		if p.marked && r.log.last < p.unmark {
+			r.appendOwn(Entry{Type: EntryEmpty})
+		}
+	}
+}
+
+func (r *Raft) heartbeatAll() {
+	for i := range r.peers {
+		r.peers[i].heartbeat = true
+	}
+}
+
+// replicateAll sends every peer what it lacks, as far as it can take it.
+func (r *Raft) replicateAll() {
+	for i := range r.peers {
+		p := &r.peers[i]
+		r.replicate(p)
+		if p.notify || p.heartbeat {
+			r.sendHeartbeat(p)
+		}
+	}
+}
+
+// replicate sends entries from next on. The leader's own write of them may
+// still be under way (dissertation §10.2.1).
+func (r *Raft) replicate(p *progress) {
+	for p.next <= r.log.last {
+		room, ok := p.room(r.cfg.MaxMessageBytes)
+		if !ok {
+			return
+		}
+		if _, known := r.log.term(p.next - 1); !known || p.next <= r.log.base {
+			r.needSnapshot(p)
+			return
+		}
+		w := &r.log.window
+		if p.next < w.first {
+			p.reading = p.next
+			r.logReads = append(r.logReads, LogRead{Peer: p.id, Lo: p.next, Hi: w.first, MaxBytes: room})
+			return
+		}
+		r.sendEntries(p, w.slice(p.next, w.fit(p.next, r.log.last+1, room)))
+	}
+}
+
+// sendEntries sends entries, the first of which is at p.next.
+func (r *Raft) sendEntries(p *progress, entries []Entry) {
+	prevTerm, _ := r.log.term(p.next - 1)
+	r.sendAppend(p, p.next-1, prevTerm, entries)
+	size := 0
+	for i := range entries {
+		size += entrySize(&entries[i])
+	}
+	last := entries[len(entries)-1].Index
+	p.launched(last, uint64(size))
+	p.sent = r.now
+	if p.state == probing {
+		p.paused = true
+	} else {
+		p.next = last + 1
+	}
+}
+
+// sendHeartbeat sends an AppendEntries without entries. Its previous entry is
+// the last one known to be durable there, so that it is not rejected when it
+// overtakes entries that are still on the way.
+func (r *Raft) sendHeartbeat(p *progress) {
+	prev := p.match
+	term, known := r.log.term(prev)
+	if !known {
+		prev, term = 0, 0
+	}
+	r.sendAppend(p, prev, term, nil)
+	p.heartbeat = false
+}
+
+func (r *Raft) sendAppend(p *progress, prev Index, prevTerm Term, entries []Entry) {
+	m := Message{
+		Type: raftpb.AppendEntries, To: p.id, Index: prev, LogTerm: prevTerm, Entries: entries,
+		Commit: r.commit, Round: r.leading.round, Match: p.match,
+	}
+	if p.marked && r.commit >= p.unmark {
+		m.Unmark = p.unmark // committed without counting the peer
+	}
+	p.notify = false
+	r.send(m)
+}
+
+// handleAppendEntries is AppendEntries' receiver (figure 2).
+func (r *Raft) handleAppendEntries(m *Message) error {
+	if r.role == Leader || r.leader != 0 && r.leader != m.From {
+		return r.malformed(m, "node %d leads term %d already", r.leader, r.term)
+	}
+	r.heardFromLeader(m.From)
+	f := &r.following
+	f.round = max(f.round, m.Round)
+	if m.Match > f.everDurable && r.unmarked {
+		// The leader has an acknowledgement of more than this storage ever
+		// held durably since the start, or came back with: it has lost it.
+		r.setHardState(r.term, r.votedFor, false)
+	}
+
+	// "Reply false if log doesn't contain an entry at prevLogIndex whose term
+	// matches prevLogTerm (§5.3)". Up to the commit index it does, by leader
+	// completeness, whether or not the term there is still known.
+	term, known := r.log.term(m.Index)
+	switch {
+	case m.Index <= r.commit && known && term != m.LogTerm:
+		return r.malformed(m, "entry %d of term %d is committed with term %d", m.Index, m.LogTerm, term)
+	case m.Index > r.commit && (!known || term != m.LogTerm):
+		r.rejectAppend(m)
+		return nil
+	}
+	verified, err := r.appendFrom(m)
+	if err != nil {
+		return err
+	}
+	f.verified = max(f.verified, verified, r.commit)
+
+	// "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit,
+	// index of last new entry)": of the last one verified to be the
+	// leader's, in this term, never of what else stands in the log.
+	r.setCommit(min(m.Commit, f.verified))
+
+	durable := r.durable()
+	if !r.unmarked && m.Unmark != 0 && min(durable, f.verified) >= m.Unmark {
+		r.setHardState(r.term, r.votedFor, true)
+	}
+	// Entries are acknowledged when durable; an AppendEntries without entries
+	// at once, so that a slow disk silences neither heartbeats nor reads.
+	if len(m.Entries) == 0 || durable >= f.verified {
+		f.ackNow = true
+	}
+	f.ackWaiting = f.ackWaiting || f.verified > durable
+	return nil
+}
+
+// appendFrom appends the entries of m that are not in the log yet, as far as
+// the window has room, and returns the highest index that m verifies. The
+// entry before them is the leader's.
+func (r *Raft) appendFrom(m *Message) (verified Index, err error) {
+	verified = m.Index
+	i := 0
+	for ; i < len(m.Entries); i++ {
+		e := &m.Entries[i]
+		if e.Index > r.log.last {
+			break
+		}
+		term, known := r.log.term(e.Index)
+		if e.Index <= r.commit {
+			if known && term != e.Term {
+				return 0, r.malformed(m, "entry %d of term %d is committed with term %d", e.Index, e.Term, term)
+			}
+		} else if term != e.Term {
+			break
+		}
+		verified = e.Index
+	}
+	entries := m.Entries[i:]
+	if len(entries) == 0 {
+		return verified, nil
+	}
+	n := r.admit(entries)
+	if n < len(entries) {
+		r.following.windowClosed = true
+	}
+	if n == 0 {
+		return verified, nil
+	}
+	// "If an existing entry conflicts with a new one (same index but
+	// different terms), delete the existing entry and all that follow it."
+	// Nothing else truncates: a shorter or older AppendEntries must not.
+	if entries[0].Index <= r.log.last {
+		r.truncate(entries[0].Index)
+	}
+	for j := range entries[:n] {
+		r.appendEntry(&entries[j])
+	}
+	return entries[n-1].Index, nil
+}
+
+// admit returns how many of entries fit into the window beside those that are
+// not durable yet and stay. If there are none of these, one always fits.
+func (r *Raft) admit(entries []Entry) int {
+	used := r.log.window.bytes(r.durable(), entries[0].Index-1)
+	for n := range entries {
+		size := entrySize(&entries[n])
+		if used > 0 && used+size > r.cfg.MaxWindowBytes {
+			return n
+		}
+		used += size
+	}
+	return len(entries)
+}
+
+// truncate removes the entries from i on, which are not committed.
+func (r *Raft) truncate(i Index) {
+	if i <= r.commit {
+		panic(fmt.Sprintf("raft: invariant broken: truncating committed entry %d", i))
+	}
+	r.log.truncate(i)
+	r.writes.touchEntries(i)
+	if r.members.truncate(i) {
+		r.membershipChanged()
+	}
+}
+
+// setCommit never goes back.
+func (r *Raft) setCommit(index Index) {
+	if index > r.commit {
+		r.commit = index
+	}
+}
+
+// rejectAppend names the previous entry that it rejects, and a place to try
+// next: the follower's last entry at or before it of a term that the leader's
+// previous entry has or comes after. A divergent tail is found in as many
+// round trips as there are terms in it (§5.3).
+func (r *Raft) rejectAppend(m *Message) {
+	hint, term := r.log.hint(m.Index, m.LogTerm)
+	if hint <= r.commit {
+		hint, term = r.commit, 0 // agreed by all leaders to come
+	}
+	r.send(Message{
+		Type: raftpb.AppendEntriesReply, To: m.From, Reject: true, Index: m.Index, Match: hint, LogTerm: term,
+		Round: r.following.round, Verified: r.following.verified, Window: r.windowRoom(), Marked: !r.unmarked,
+	})
+}
+
+// acknowledge answers all AppendEntries since the last Ready.
+func (r *Raft) acknowledge() {
+	f := &r.following
+	f.ackNow = false
+	if r.role != Follower || r.leader == 0 {
+		return
+	}
+	r.send(Message{
+		Type: raftpb.AppendEntriesReply, To: r.leader, Index: min(r.durable(), f.verified), Verified: f.verified,
+		Round: f.round, Window: r.windowRoom(), Marked: !r.unmarked,
+	})
+}
+
+// windowRoom is what a follower can still take: only entries that are not
+// durable fill its window. Durable ones leave memory, else windows full of
+// durable, uncommitted entries would block a new leader for good.
+func (r *Raft) windowRoom() uint64 {
+	return uint64(max(0, r.cfg.MaxWindowBytes-r.log.window.bytes(r.durable(), r.log.last)))
+}
+
+// handleAppendEntriesReply is what a leader learns from a follower.
+func (r *Raft) handleAppendEntriesReply(m *Message) error {
+	p, err := r.replyFrom(m)
+	if p == nil || err != nil {
+		return err
+	}
+	if m.Round > r.leading.round || m.Verified > r.log.last || !m.Reject && m.Index > m.Verified {
+		return r.malformed(m, "round %d, durable %d, verified %d", m.Round, m.Index, m.Verified)
+	}
+	if !r.heardMark(p, m) {
+		return nil
+	}
+	p.contact = r.now
+	p.round = max(p.round, m.Round)
+	p.window = m.Window
+	if m.Reject {
+		r.handleRejection(p, m)
+	} else {
+		r.handleAcknowledgement(p, m)
+	}
+	return nil
+}
+
+// replyFrom returns whose reply m is, nil if it is of no use here.
+func (r *Raft) replyFrom(m *Message) (*progress, error) {
+	p := r.peer(m.From)
+	if r.role != Leader || p == nil {
+		r.ignore(m, "not a reply to this leader from a member")
+		return nil, nil
+	}
+	if !m.Reject && m.Index > r.log.last {
+		// Matching beyond the leader's log: not in this term.
+		return nil, r.malformed(m, "acknowledges %d, the last entry is %d", m.Index, r.log.last)
+	}
+	return p, nil
+}
+
+// heardMark keeps track of p's mark, and reports whether m may be believed.
+// A marked peer counts in no quorum until it durably holds an entry that was
+// appended after its mark was heard of and committed without it: by then it
+// holds all that it may have acknowledged before. Its marked replies, and no
+// others, may lower match.
+func (r *Raft) heardMark(p *progress, m *Message) bool {
+	switch {
+	case m.Marked && !p.marked:
+		p.marked, p.unmark = true, r.log.last+1
+	case !m.Marked && p.marked:
+		if m.Reject || m.Index < p.unmark || r.commit < p.unmark {
+			r.ignore(m, "sent before its mark")
+			return false
+		}
+		p.marked = false
+	}
+	if m.Marked && !m.Reject && m.Index < p.match {
+		p.match, p.verified = m.Index, m.Verified
+		p.probe(m.Verified + 1)
+	}
+	return true
+}
+
+func (r *Raft) handleRejection(p *progress, m *Message) {
+	if m.Marked && m.Index <= p.match {
+		// It has lost what it had acknowledged, and says so.
+		p.match, p.verified = 0, 0
+	}
+	// "A rejection is ignored if what it rejects is known to match": it was
+	// overtaken by later replies.
+	if m.Index <= p.match || p.state == sendingSnapshot || p.state == probing && m.Index != p.next-1 {
+		return
+	}
+	next := m.Match + 1
+	if m.LogTerm != 0 {
+		// The hint's entry can be ours only if we have one of its term there.
+		hint, _ := r.log.hint(min(m.Match, m.Index-1), m.LogTerm)
+		next = hint + 1
+	}
+	p.probe(min(next, m.Index))
+}
+
+func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
+	if m.Index > p.match || m.Verified > p.verified {
+		p.match, p.verified = max(p.match, m.Index), max(p.verified, m.Verified)
+		p.sent = r.now
+		p.landed(p.verified)
+	}
+	switch p.state {
+	case probing:
+		if m.Verified+1 >= p.next {
+			p.inFlight, p.bytes = p.inFlight[:0], 0
+			p.replicate(m.Verified + 1)
+		}
+	case replicating:
+		// Entries that are still missing there although nothing was sent and
+		// nothing has moved for a heartbeat interval were lost.
+		if m.Verified+1 < p.next && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
+			p.probe(p.verified + 1)
+			p.replicate(p.verified + 1)
+		}
+	case sendingSnapshot:
+		if p.match > r.log.base {
+			p.probe(p.match + 1)
+		}
+	}
+}
+
+// advanceCommit: "If there exists an N such that N > commitIndex, a majority
+// of matchIndex[i] >= N, and log[N].term == currentTerm: set commitIndex = N
+// (§5.3, §5.4)". The leader counts itself up to what is durable here.
+func (r *Raft) advanceCommit() {
+	n := quorumOf(r, r.durable(), func(p *progress) Index { return p.match })
+	if n <= r.commit || n < r.leading.first {
+		return
+	}
+	r.notifyOrigins(r.commit+1, n)
+	r.setCommit(n)
+}
+
+// notifyOrigins lets whoever forwarded one of the entries in [lo, hi] hear of
+// their commit at once; the others hear of it with the next message.
+func (r *Raft) notifyOrigins(lo, hi Index) {
+	w := &r.log.window
+	lo = max(lo, w.first)
+	if lo > hi {
+		return
+	}
+	entries := w.slice(lo, hi+1)
+	for i := range entries {
+		if node := entries[i].Origin.Node; node != 0 && node != r.cfg.ID {
+			if p := r.peer(node); p != nil {
+				p.notify = true
+			}
+		}
+	}
+}
+
+func (r *Raft) malformed(m *Message, format string, args ...any) error {
+	err := fmt.Errorf("%w: %v from node %d: %s", ErrMalformed, m.Type, m.From, fmt.Sprintf(format, args...))
+	r.ignore(m, err.Error())
+	return err
+}
+
+// Unreachable says that messages to peer may have been lost.
+func (r *Raft) Unreachable(now Instant, peer NodeID) {
+	r.advance(now)
+	if p := r.peer(peer); r.role == Leader && p != nil && p.state == replicating {
+		p.probe(p.verified + 1)
+		p.paused = true // until the next heartbeat
+	}
+}

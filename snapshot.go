@@ -1,0 +1,113 @@
+package raft
+
+import (
+	"fmt"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// needSnapshot asks the host to send p a snapshot, since p needs entries that
+// the log no longer holds (§7).
+func (r *Raft) needSnapshot(p *progress) {
+	p.state = sendingSnapshot
+	r.snapshots = append(r.snapshots, SendSnapshot{Message: Message{
+		Type: raftpb.InstallSnapshot, Group: r.cfg.Group, From: r.cfg.ID, To: p.id, Term: r.term,
+	}})
+}
+
+// SnapshotSent says how sending one of Ready.Snapshots ended: index is that of
+// the snapshot that was sent, err is nil if the receiver has accepted it.
+func (r *Raft) SnapshotSent(now Instant, peer NodeID, index Index, err error) {
+	r.advance(now)
+	p := r.peer(peer)
+	if r.role != Leader || p == nil || p.state != sendingSnapshot {
+		return
+	}
+	if err != nil || index > r.log.last {
+		p.probe(p.match + 1)
+		p.paused = true // tried again with the next heartbeat
+		return
+	}
+	p.probe(index + 1)
+}
+
+// handleInstallSnapshot accepts a snapshot whose data the host has received
+// and committed in its storage (figure 13).
+func (r *Raft) handleInstallSnapshot(m *Message) error {
+	if r.role == Leader || r.leader != 0 && r.leader != m.From {
+		return r.malformed(m, "node %d leads term %d already", r.leader, r.term)
+	}
+	r.heardFromLeader(m.From)
+	f, s := &r.following, m.Snapshot
+	if term, known := r.log.term(s.Index); s.Index <= r.commit || known && term == s.Term && s.Index <= r.log.last {
+		// "If existing log entry has same index and term as snapshot's last
+		// included entry, retain log entries following it and reply": it
+		// says no more than that the log is right and committed up to there.
+		f.verified = max(f.verified, s.Index, r.commit)
+		f.verified = min(f.verified, r.log.last)
+		r.setCommit(min(s.Index, r.log.last))
+	} else {
+		r.installSnapshot(s.Clone())
+	}
+	f.ackWaiting = f.ackWaiting || f.verified > r.durable()
+	r.replySnapshot()
+	return nil
+}
+
+// installSnapshot replaces the log. It is acknowledged, and restored, when the
+// write that says so is durable.
+func (r *Raft) installSnapshot(s Snapshot) {
+	r.writes.touchSnapshot(&s, r.commit)
+	r.log.reset(s)
+	r.members.reset(s, nil)
+	r.membershipChanged()
+	r.setCommit(s.Index)
+	r.following.verified = s.Index
+	r.apply.restore(s)
+	r.event(Event{Kind: EventSnapshot, Index: s.Index})
+}
+
+// replySnapshot tells the leader how far this replica is. If the snapshot is
+// not durable yet, that is not far; an AppendEntriesReply follows when it is.
+func (r *Raft) replySnapshot() {
+	r.send(Message{
+		Type: raftpb.InstallSnapshotReply, To: r.leader, Index: min(r.durable(), r.following.verified), Marked: !r.unmarked,
+	})
+}
+
+func (r *Raft) handleInstallSnapshotReply(m *Message) error {
+	p, err := r.replyFrom(m)
+	if p == nil || err != nil || m.Reject || !r.heardMark(p, m) {
+		return err
+	}
+	p.contact = r.now
+	p.match, p.verified = max(p.match, m.Index), max(p.verified, m.Index)
+	return nil
+}
+
+// SnapshotAt returns the metadata, all but Size and Checksum, of a snapshot of
+// a state machine that has applied exactly index. The error is ErrCompacted
+// when the log does not know index's term.
+func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
+	term, known := r.log.term(index)
+	if index == 0 || index > r.applied || !known {
+		return Snapshot{}, fmt.Errorf("%w: snapshot at %d, applied %d", ErrCompacted, index, r.applied)
+	}
+	m := r.members.committed(index)
+	return Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}, nil
+}
+
+// Compacted says that a local snapshot is committed in the storage, and that
+// the log up to and including through, which it covers, is gone. What would
+// go beyond what is applied, or the snapshot, is not taken.
+func (r *Raft) Compacted(now Instant, snapshot Snapshot, through Index) {
+	r.advance(now)
+	if r.err != nil || snapshot.Index > r.applied || through > snapshot.Index {
+		return
+	}
+	if snapshot.Index > r.log.snapshot.Index {
+		r.log.snapshot = snapshot.Clone()
+	}
+	r.log.compact(through)
+	r.members.forget(min(r.commit, snapshot.Index))
+}
