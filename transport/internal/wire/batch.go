@@ -1,0 +1,109 @@
+package wire
+
+import (
+	"github.com/seed-6281cb22/raft"
+)
+
+// Bounds on what a Batch keeps between two batches, and on what an entry
+// keeps in memory beside its own data.
+const (
+	slabBytes    = 64 << 10
+	keptMessages = 2048
+	keptEntries  = 4096
+)
+
+// AppendMessage appends m in a frame.
+func AppendMessage(b []byte, m *raft.Message) []byte {
+	start := len(b)
+	b = m.Append(Begin(b))
+	Finish(b, start, KindMessage)
+	return b
+}
+
+// Batch decodes messages that arrived together, reusing its memory from one
+// batch to the next. It is not safe for concurrent use.
+//
+// The payloads are copied out of the buffer that they arrived in, those of a
+// message together, in pieces of at most 64 KiB or one entry. So a message
+// costs about one allocation, one without entries none, and an entry that
+// somebody keeps never keeps more than 64 KiB beside itself in memory.
+type Batch struct {
+	messages []raft.Message
+	entries  []raft.Entry // the messages' Entries are parts of it, as long as they fit
+	wanted   int          // entries in this batch
+}
+
+// Add decodes one message. On an error the batch is as before.
+func (b *Batch) Add(payload []byte) error {
+	n, used := len(b.messages), len(b.entries)
+	if n < cap(b.messages) {
+		b.messages = b.messages[:n+1]
+	} else {
+		b.messages = append(b.messages, raft.Message{})
+	}
+	m := &b.messages[n]
+	m.Entries = b.entries[used:used]
+	if err := m.Unmarshal(payload); err != nil {
+		clear(b.entries[used:cap(b.entries)])
+		b.messages = b.messages[:n]
+		return err
+	}
+	b.wanted += len(m.Entries)
+	if used+len(m.Entries) <= cap(b.entries) {
+		b.entries = b.entries[:used+len(m.Entries)]
+	} else { // it has an array of its own, and left what it had begun
+		clear(b.entries[used:cap(b.entries)])
+	}
+	detach(m.Entries)
+	return nil
+}
+
+// Drop takes back the message that was added last.
+func (b *Batch) Drop() { b.messages = b.messages[:len(b.messages)-1] }
+
+// Messages returns the messages added since Reset. They and their Entries
+// slices are valid until the next Reset, the Data of entries for ever.
+func (b *Batch) Messages() []raft.Message { return b.messages }
+
+// Reset empties the batch, and forgets what its messages referred to.
+func (b *Batch) Reset() {
+	clear(b.messages[:min(len(b.messages)+1, cap(b.messages))]) // one may have been dropped
+	clear(b.entries)
+	b.messages = b.messages[:0]
+	b.entries = b.entries[:0]
+	if cap(b.messages) > keptMessages {
+		b.messages = nil
+	}
+	if want := min(b.wanted, keptEntries); want > cap(b.entries) {
+		b.entries = make([]raft.Entry, 0, min(2*want, keptEntries))
+	}
+	b.wanted = 0
+}
+
+// detach moves the entries' data out of the buffer that it was decoded from.
+func detach(entries []raft.Entry) {
+	for len(entries) > 0 {
+		n, size := 1, len(entries[0].Data)
+		for n < len(entries) && size+len(entries[n].Data) <= slabBytes {
+			size += len(entries[n].Data)
+			n++
+		}
+		if size > 0 {
+			move(entries[:n], make([]byte, 0, size))
+		}
+		entries = entries[n:]
+	}
+}
+
+// move copies the entries' data into slab, which has exactly the room.
+func move(entries []raft.Entry, slab []byte) {
+	for i := range entries {
+		data := entries[i].Data
+		if len(data) == 0 {
+			continue
+		}
+		start := len(slab)
+		slab = append(slab, data...)
+		entries[i].Data = slab[start:len(slab):len(slab)]
+	}
+}

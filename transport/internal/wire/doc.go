@@ -1,0 +1,39 @@
+// Package wire is what nodes say to each other on a connection, without the
+// connection: framing, handshake, batches of messages and the conversation of
+// a snapshot transfer, as pure functions on bytes. Package transport/tcp puts
+// it on sockets; transport/inmem sends the same bytes through its simulated
+// network, so that what is simulated is what ships.
+//
+// # Format, protocol version 1
+//
+// All numbers are little-endian. Everything on a connection is a frame:
+//
+//	length  uint32  bytes of payload
+//	kind    uint8   see Kind
+//	flags   uint8   0; other values are reserved and refused
+//	check   uint16  low half of the CRC32C of the six bytes before it
+//	crc     uint32  CRC32C of the eight bytes before it and of the payload
+//	payload
+//
+// The check over the head alone tells a damaged length at once, instead of
+// waiting for bytes that never come.
+//
+// The one who dials sends a Hello, the one who listens answers with a Welcome
+// that accepts or refuses and says why. Both are frames of at most
+// MaxHandshakeBytes, in this format in all versions of the protocol. What
+// follows depends on the purpose that the Hello states:
+//
+// Messages. The dialer sends KindMessage frames, each one encoded
+// raftpb.Message, and a KindPing when it has been silent for PingInterval. The
+// listener sends nothing but KindAlive frames: one when bytes have arrived and
+// the last one was sent at least AliveInterval ago. So both sides hear of each
+// other all the time, and a connection on which one has heard nothing for a
+// few seconds is dead, whatever TCP believes. Replies to messages go over a
+// connection that the other side dials.
+//
+// Snapshot. The dialer sends one KindMessage frame, an InstallSnapshot. The
+// listener refuses with a KindResult, or states in a KindOffset from which
+// offset on it wants the data. The dialer sends KindChunk frames and then a
+// KindEnd, or a KindAbort with a reason. The listener answers with a
+// KindResult. Until then it sends a KindAlive every PingInterval.
+package wire

@@ -1,0 +1,37 @@
+// Package tcp is the Transport of a cluster: TCP connections, with or without
+// TLS, one transport for all replication groups of a process.
+//
+//	transport, err := tcp.Listen("10.0.0.1:7000", tcp.Options{TLS: config})
+//	…
+//	defer transport.Close() // after the nodes that use it
+//
+// Each node dials each of its peers, as soon as it knows an address, and sends
+// its messages on that connection; what comes back on it is only a sign of
+// life. So between two nodes there are two connections, one for each
+// direction, and neither side has to guess whether the other's is still good.
+// A snapshot goes over a connection of its own. Package wire, internal, has
+// the format.
+//
+// # Who may connect
+//
+// The two ends of a connection compare protocol version, cluster and node ids
+// before anything else, and refuse each other with a *HandshakeError on both
+// sides when they differ. That prevents accidents. Without TLS it is no
+// protection: whoever reaches the port can claim to be any node. So use
+// Options.TLS, or a network that only the cluster's nodes can reach.
+//
+// # Goroutines and memory
+//
+// A transport has one goroutine that accepts, one that reports unreachable
+// peers, two for each peer that it dials (a sender, and one that listens for
+// signs of life), and one for each incoming connection. Send only encodes, into
+// a buffer of the peer; the peer's sender writes whatever has gathered with
+// one write while the next batch gathers.
+//
+// For each peer at most Options.QueueBytes wait to be sent. A connection that
+// has not introduced itself yet holds less than a kilobyte of the transport's
+// (and what crypto/tls needs for a handshake), for Options.ConnectTimeout at
+// most, and there are at most 64 of them. Later its buffer grows with the bytes that
+// arrive, never with the length that a frame claims. An entry that is handed
+// over keeps at most 64 KiB in memory beside itself.
+package tcp

@@ -1,0 +1,230 @@
+package tcp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/transport/internal/wire"
+)
+
+// source is a node that this one receives messages from. It has one
+// connection; a newer one takes over.
+type source struct {
+	current *link
+	users   int           // connections, the replaced ones that have not ended included
+	turn    chan struct{} // held by the one that delivers, so that no two do at once
+}
+
+// accept takes connections until the listener is closed.
+func (t *Transport) accept() {
+	for {
+		conn, err := t.listener.Accept()
+		switch {
+		case err == nil:
+			t.admit(conn)
+		case t.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			return
+		default: // no file descriptors left, as a rule
+			t.log.Warn("cannot accept connections", zap.Error(err))
+			select {
+			case <-t.ctx.Done():
+			case <-time.After(minBackoff):
+			}
+		}
+	}
+}
+
+// admit serves a connection in a goroutine of its own, or closes it if there
+// are too many.
+func (t *Transport) admit(conn net.Conn) {
+	l := newLink(conn)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.handshakes >= maxHandshakes || len(t.incoming) >= t.opts.MaxConnections {
+		t.counters.refused.Add(1)
+		conn.Close()
+		return
+	}
+	t.handshakes++
+	t.incoming[l] = struct{}{}
+	t.group.Go(func() {
+		t.serve(l)
+		l.close()
+		t.mu.Lock()
+		delete(t.incoming, l)
+		t.mu.Unlock()
+	})
+}
+
+// serve is the whole life of an incoming connection.
+func (t *Transport) serve(l *link) {
+	hello, err := t.receive(l)
+	t.mu.Lock()
+	t.handshakes--
+	t.mu.Unlock()
+	address := zap.Stringer("address", l.raw.RemoteAddr())
+	if err != nil {
+		t.countFailure(err)
+		t.log.Warn("refused a connection", address, zap.Error(err))
+		return
+	}
+	t.counters.accepted.Add(1)
+	from := zap.Uint64("peer", uint64(hello.From.Node))
+	t.log.Debug("accepted a connection", from, address)
+	if hello.Purpose == wire.ForSnapshot {
+		err = t.receiveSnapshot(l, hello.From.Node)
+	} else {
+		err = t.receiveMessages(l, hello)
+	}
+	t.countFailure(err)
+	if t.ctx.Err() == nil && err != nil && err != io.EOF {
+		t.log.Warn("connection from peer ended", from, address, zap.Error(err))
+	}
+}
+
+func (t *Transport) countFailure(err error) {
+	var refused *HandshakeError
+	switch {
+	case errors.As(err, &refused):
+		t.counters.refused.Add(1)
+	case isGarbage(err):
+		t.counters.garbage.Add(1)
+	}
+}
+
+// receiveMessages delivers messages until the connection ends. Of a node with
+// two connections the older one is closed, and the newer one delivers nothing
+// before the older one has ended: messages stay in order, and a Handler that
+// hangs does not gather goroutines.
+func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
+	s := t.join(l, hello)
+	defer t.leave(l, hello.From.Node, s)
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-t.ctx.Done():
+		return nil
+	case <-time.After(t.opts.PeerTimeout):
+		return fmt.Errorf("raft/tcp: the handler has been busy with messages of node %d for %v", hello.From.Node, t.opts.PeerTimeout)
+	}
+
+	var batch wire.Batch
+	var read uint64
+	var lastAlive time.Time
+	for {
+		n, err := l.fill(t.opts.PeerTimeout)
+		if err != nil {
+			return err
+		}
+		read += uint64(n)
+		t.counters.bytesReceived.Add(uint64(n))
+
+		err = t.gather(&batch, l.reader, hello.From.Node)
+		if messages := batch.Messages(); len(messages) > 0 {
+			t.handler.Deliver(messages)
+			t.counters.messagesReceived.Add(uint64(len(messages)))
+			batch.Reset()
+		}
+		if err != nil {
+			return err
+		}
+		if now := time.Now(); now.Sub(lastAlive) >= wire.AliveInterval {
+			lastAlive = now
+			if err := l.write(wire.AppendUint64(nil, wire.KindAlive, read), t.opts.PeerTimeout); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// gather adds to batch all messages that have arrived completely.
+func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) error {
+	for {
+		f, ok, err := reader.Next()
+		if !ok || err != nil {
+			return err
+		}
+		switch f.Kind {
+		case wire.KindPing:
+			continue
+		case wire.KindMessage:
+		default:
+			return &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
+		}
+		if err := t.addMessage(batch, f.Payload, from); err != nil {
+			return err
+		}
+	}
+}
+
+// addMessage decodes a message that came from a node.
+func (t *Transport) addMessage(batch *wire.Batch, payload []byte, from raft.NodeID) error {
+	if err := batch.Add(payload); err != nil {
+		return &protocolError{err.Error()}
+	}
+	m := batch.Messages()[len(batch.Messages())-1]
+	if m.From != from || m.To != t.self.Node {
+		batch.Drop()
+		return &protocolError{fmt.Sprintf("node %d sent a message from %d to %d", from, m.From, m.To)}
+	}
+	return nil
+}
+
+// join makes l the connection of its node, in place of an older one, and the
+// node a peer if it is not one.
+func (t *Transport) join(l *link, hello wire.Hello) *source {
+	id := hello.From.Node
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sources[id]
+	if s == nil {
+		s = &source{turn: make(chan struct{}, 1)}
+		t.sources[id] = s
+	}
+	if s.current != nil {
+		s.current.close()
+	}
+	s.current = l
+	s.users++
+	t.learnPeer(id, resolveAddress(hello.Address, l.raw.RemoteAddr()))
+	return s
+}
+
+func (t *Transport) leave(l *link, id raft.NodeID, s *source) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.current == l {
+		s.current = nil
+	}
+	s.users--
+	if s.users > 0 {
+		return
+	}
+	delete(t.sources, id)
+	if p := t.peers[id]; p != nil && p.learned {
+		t.endPeer(p)
+	}
+}
+
+// resolveAddress returns the address that a node wants to be reached at: its
+// own words, with the host that it comes from if it names none.
+func resolveAddress(advertised string, remote net.Addr) string {
+	host, port, err := net.SplitHostPort(advertised)
+	if err != nil {
+		return ""
+	}
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		from, _, err := net.SplitHostPort(remote.String())
+		if err != nil {
+			return ""
+		}
+		host = from
+	}
+	return net.JoinHostPort(host, port)
+}

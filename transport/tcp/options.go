@@ -1,0 +1,189 @@
+package tcp
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/transport/internal/wire"
+)
+
+// Defaults of Options.
+const (
+	DefaultConnectTimeout = 5 * time.Second
+	DefaultPeerTimeout    = 5 * time.Second
+	DefaultMaxBackoff     = time.Second
+	DefaultQueueBytes     = 32 << 20
+	DefaultMaxFrameBytes  = 64<<20 + 64<<10
+	DefaultMaxSnapshots   = 2
+	DefaultMaxConnections = 1024
+)
+
+// Bounds that are no options.
+const (
+	maxHandshakes    = 64                    // incoming connections that have not introduced themselves
+	minBackoff       = 20 * time.Millisecond // after the first failure
+	writeBytes       = 256 << 10             // at most in one write, which has PeerTimeout
+	keptBufferBytes  = 1 << 20               // larger send buffers are let go
+	minPeerTimeout   = 4 * wire.PingInterval // a peer that says something so often is not silent
+	minMaxFrameBytes = 64 << 10
+)
+
+// Options configure a Transport. The zero value means the defaults.
+type Options struct {
+	// TLS, if not nil, is used both to listen and to dial. A copy is made.
+	//
+	// The dialer verifies the other's certificate as crypto/tls does:
+	// against RootCAs and, unless ServerName is set, for the host of the
+	// address that it dialed. The listener verifies the dialer's
+	// certificate against ClientCAs; so ClientAuth must be
+	// tls.RequireAndVerifyClientCert, or tls.RequireAnyClientCert together
+	// with a VerifyConnection or VerifyPeerCertificate of your own.
+	//
+	// Any certificate that passes may speak for any node id of the cluster.
+	//
+	// Nil: plain TCP. See the package comment for what that means.
+	TLS *tls.Config
+
+	// Advertise is the address at which others reach this transport. A node
+	// that is not yet in a peer's membership is answered there. Empty: the
+	// listener's own; an unspecified host in it ("", "0.0.0.0", "::") stands
+	// for the one that the peer sees this node's connections come from.
+	Advertise string
+
+	// Dial opens a connection to an address given to SetPeer. It must
+	// return when ctx ends. Nil: TCP, by a net.Dialer.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+
+	// ConnectTimeout bounds dialing, TLS and the handshake together, and on
+	// the listening side TLS and the handshake.
+	// 0: DefaultConnectTimeout.
+	ConnectTimeout time.Duration
+
+	// PeerTimeout is how long the other side of a connection may say
+	// nothing, or take nothing, before the connection counts as broken. At
+	// least 2 s; an idle peer says something every half second.
+	// 0: DefaultPeerTimeout.
+	PeerTimeout time.Duration
+
+	// MaxBackoff bounds the time between two attempts to reach a peer. The
+	// first one after a failure comes after 10 to 20 ms, each further one
+	// after twice that. 0: DefaultMaxBackoff.
+	MaxBackoff time.Duration
+
+	// QueueBytes bounds, for each peer, the encoded messages that wait to be
+	// sent or are being written, except that one message always fits. What
+	// is beyond is dropped. 0: DefaultQueueBytes.
+	QueueBytes int
+
+	// MaxFrameBytes bounds one encoded message, both ways. All nodes should
+	// agree on it, and it must leave room for the largest message that the
+	// replicas send (Config.MaxMessageBytes or one entry, and its headers).
+	// At least 64 KiB. 0: DefaultMaxFrameBytes, enough for one entry of the
+	// largest size.
+	MaxFrameBytes int
+
+	// MaxSnapshots bounds the snapshots that are received at the same time.
+	// 0: DefaultMaxSnapshots.
+	MaxSnapshots int
+
+	// MaxConnections bounds incoming connections. 0: DefaultMaxConnections.
+	MaxConnections int
+
+	// Logger receives what a person who operates the node wants to read:
+	// connections made, lost and refused. Nil: nothing is logged.
+	Logger *zap.Logger
+}
+
+// Validate returns a *raft.ConfigError that names the first wrong field, or
+// nil. Listen calls it.
+func (o *Options) Validate() error {
+	if o.TLS != nil {
+		if err := validateTLS(o.TLS); err != nil {
+			return err
+		}
+	}
+	if o.Advertise != "" {
+		if _, _, err := net.SplitHostPort(o.Advertise); err != nil {
+			return &raft.ConfigError{Field: "Advertise", Reason: err.Error()}
+		}
+		if len(o.Advertise) > wire.MaxAddressBytes {
+			return &raft.ConfigError{Field: "Advertise", Reason: fmt.Sprintf("must be at most %d bytes", wire.MaxAddressBytes)}
+		}
+	}
+	for _, f := range []struct {
+		name       string
+		value, min time.Duration
+	}{
+		{"ConnectTimeout", o.ConnectTimeout, time.Millisecond},
+		{"PeerTimeout", o.PeerTimeout, minPeerTimeout},
+		{"MaxBackoff", o.MaxBackoff, minBackoff},
+	} {
+		if f.value != 0 && f.value < f.min {
+			return &raft.ConfigError{Field: f.name, Reason: fmt.Sprintf("must be at least %v, or 0 for the default; is %v", f.min, f.value)}
+		}
+	}
+	for _, f := range []struct {
+		name            string
+		value, min, max int
+	}{
+		{"QueueBytes", o.QueueBytes, 1, 1 << 31},
+		{"MaxFrameBytes", o.MaxFrameBytes, minMaxFrameBytes, 1<<31 - 1},
+		{"MaxSnapshots", o.MaxSnapshots, 1, 1 << 20},
+		{"MaxConnections", o.MaxConnections, 1, 1 << 20},
+	} {
+		if f.value != 0 && (f.value < f.min || f.value > f.max) {
+			return &raft.ConfigError{Field: f.name, Reason: fmt.Sprintf("must be in %d … %d, or 0 for the default; is %d", f.min, f.max, f.value)}
+		}
+	}
+	return nil
+}
+
+func validateTLS(c *tls.Config) error {
+	verifies := c.VerifyConnection != nil || c.VerifyPeerCertificate != nil
+	switch {
+	case c.GetConfigForClient != nil:
+		return nil // the caller decides for each connection
+	case len(c.Certificates) == 0 && c.GetCertificate == nil:
+		return &raft.ConfigError{Field: "TLS", Reason: "has neither Certificates nor GetCertificate to listen with"}
+	case c.ClientAuth == tls.RequireAndVerifyClientCert && c.ClientCAs == nil:
+		return &raft.ConfigError{Field: "TLS", Reason: "ClientCAs is nil: any public authority could vouch for a peer"}
+	case c.ClientAuth == tls.RequireAndVerifyClientCert, c.ClientAuth == tls.RequireAnyClientCert && verifies:
+		return nil
+	}
+	return &raft.ConfigError{Field: "TLS", Reason: "ClientAuth must be RequireAndVerifyClientCert (or RequireAnyClientCert with VerifyConnection): " +
+		"else whoever reaches the port can claim to be any node"}
+}
+
+// withDefaults returns o with the defaults filled in.
+func (o Options) withDefaults() Options {
+	setDefault(&o.ConnectTimeout, DefaultConnectTimeout)
+	setDefault(&o.PeerTimeout, DefaultPeerTimeout)
+	setDefault(&o.MaxBackoff, DefaultMaxBackoff)
+	setDefault(&o.QueueBytes, DefaultQueueBytes)
+	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
+	setDefault(&o.MaxSnapshots, DefaultMaxSnapshots)
+	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	if o.Dial == nil {
+		var d net.Dialer
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

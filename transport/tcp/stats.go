@@ -1,0 +1,82 @@
+package tcp
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+
+	"github.com/seed-6281cb22/raft"
+)
+
+// Stats counts what a transport has done since it was opened.
+type Stats struct {
+	MessagesSent     uint64 // written to a connection
+	BytesSent        uint64 // of messages, with their frames
+	Writes           uint64 // batches of messages written
+	MessagesDropped  uint64 // not sent: unknown peer, full queue, too large, or no connection
+	MessagesReceived uint64 // handed to the Handler
+	BytesReceived    uint64 // of messages, pings and their frames
+
+	Connects          uint64 // connections made to peers, for messages
+	ConnectFailures   uint64 // attempts that failed
+	Accepted          uint64 // incoming connections that introduced themselves and were welcome
+	Refused           uint64 // incoming handshakes refused: wrong cluster, node, version, or too many
+	Garbage           uint64 // incoming connections closed for bytes that break the protocol
+	SnapshotsSent     uint64 // and accepted by the receiver
+	SnapshotsReceived uint64 // and accepted by the Handler
+	SnapshotsFailed   uint64 // of either kind
+}
+
+// counters is Stats while it is being counted.
+type counters struct {
+	messagesSent, bytesSent, writes, messagesDropped, messagesReceived, bytesReceived atomic.Uint64
+	connects, connectFailures, accepted, refused, garbage                             atomic.Uint64
+	snapshotsSent, snapshotsReceived, snapshotsFailed                                 atomic.Uint64
+}
+
+// Stats returns the counters.
+func (t *Transport) Stats() Stats {
+	c := &t.counters
+	return Stats{
+		MessagesSent:      c.messagesSent.Load(),
+		BytesSent:         c.bytesSent.Load(),
+		Writes:            c.writes.Load(),
+		MessagesDropped:   c.messagesDropped.Load(),
+		MessagesReceived:  c.messagesReceived.Load(),
+		BytesReceived:     c.bytesReceived.Load(),
+		Connects:          c.connects.Load(),
+		ConnectFailures:   c.connectFailures.Load(),
+		Accepted:          c.accepted.Load(),
+		Refused:           c.refused.Load(),
+		Garbage:           c.garbage.Load(),
+		SnapshotsSent:     c.snapshotsSent.Load(),
+		SnapshotsReceived: c.snapshotsReceived.Load(),
+		SnapshotsFailed:   c.snapshotsFailed.Load(),
+	}
+}
+
+// PeerStatus is what a transport knows of a peer.
+type PeerStatus struct {
+	ID      raft.NodeID
+	Address string
+	// Connected says that there is a connection to send messages on.
+	Connected bool
+	// QueuedBytes wait to be sent, or are being written.
+	QueuedBytes int
+	// Err is why the last attempt to connect failed, or the last connection
+	// ended; a *HandshakeError if the two nodes refused each other. Nil
+	// while Connected.
+	Err error
+}
+
+// Peers returns the peers that the transport dials, ordered by id.
+func (t *Transport) Peers() []PeerStatus {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	all := make([]PeerStatus, 0, len(t.peers))
+	for _, p := range t.peers {
+		all = append(all, p.status())
+	}
+	slices.SortFunc(all, func(a, b PeerStatus) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
