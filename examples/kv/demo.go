@@ -103,8 +103,8 @@ func (d *demo) write(ctx context.Context) error {
 		return err
 	}
 	d.writes = append(d.writes, l.writes...)
-	d.report.step("write", fmt.Sprintf("%s keys, %d clients on all nodes  %s",
-		number(demoKeys), demoClients, rate(l, demoKeys, time.Since(begun))))
+	what := fmt.Sprintf("%s keys, %d clients on all nodes", number(demoKeys), demoClients)
+	d.report.step("write", rate(what, l, demoKeys, time.Since(begun)))
 	return nil
 }
 
@@ -115,30 +115,32 @@ func (d *demo) read(ctx context.Context) error {
 	if err := d.watch("read", l, demoKeys, func() error { return l.get(ctx, 0, demoKeys) }); err != nil {
 		return err
 	}
-	d.report.step("read", fmt.Sprintf("%s keys, linearizable reads  %s",
-		number(demoKeys), rate(l, demoKeys, time.Since(begun))))
+	what := fmt.Sprintf("%s keys back, linearizably", number(demoKeys))
+	d.report.step("read", rate(what, l, demoKeys, time.Since(begun)))
 	return nil
 }
 
 // crash ends the leader in the middle of a second batch of writes, and starts
 // it again on its directory once the others have finished the batch.
 func (d *demo) crash(ctx context.Context) error {
-	leader, err := d.cluster.leader(ctx)
-	if err != nil {
-		return err
-	}
-	id := d.cluster.members[leader].ID
-
 	l := &load{cluster: d.cluster, clients: demoClients}
+	var leader int
 	var crashed time.Time
-	err = d.watch("crash", l, demoCrashKeys, func() error {
+	crash := func() (err error) {
+		if err = waitFor(ctx, func() bool { return l.done.Load() >= demoCrashKeys/3 }); err != nil {
+			return err
+		}
+		if leader, err = d.cluster.leader(ctx); err != nil {
+			return err
+		}
+		crashed = time.Now()
+		d.cluster.crash(leader)
+		return nil
+	}
+	err := d.watch("crash", l, demoCrashKeys, func() error {
 		finished := make(chan error, 1)
 		go func() { finished <- l.put(ctx, demoKeys, demoKeys+demoCrashKeys) }()
-		if err := waitFor(ctx, func() bool { return l.done.Load() >= demoCrashKeys/3 }); err == nil {
-			crashed = time.Now()
-			d.cluster.crash(leader)
-		}
-		return <-finished
+		return errors.Join(crash(), <-finished)
 	})
 	if err != nil {
 		return err
@@ -149,7 +151,7 @@ func (d *demo) crash(ctx context.Context) error {
 		return errors.New("the batch was over before the leader crashed")
 	}
 	d.report.step("crash",
-		fmt.Sprintf("node %d, the leader, while %d clients write %s more keys", id, demoClients, number(demoCrashKeys)),
+		fmt.Sprintf("node %d, the leader, while %d clients write %s more keys", d.cluster.members[leader].ID, demoClients, number(demoCrashKeys)),
 		fmt.Sprintf("next write acknowledged by node %d after %s; all %s in the end", first.node, ms(first.ended.Sub(crashed)), number(len(l.writes))),
 		fmt.Sprintf("repeated: %s not committed for certain, %s with unknown outcome", number(l.notCommitted.Load()), number(l.unknown.Load())))
 	return d.restart(ctx, leader)

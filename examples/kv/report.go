@@ -65,10 +65,10 @@ func (r *report) clear() {
 	}
 }
 
-// rate lays out throughput and latency in columns.
-func rate(l *load, n int, took time.Duration) string {
+// rate lays out what was done, with throughput and latency, in columns.
+func rate(what string, l *load, n int, took time.Duration) string {
 	perSecond := int(float64(n) / took.Seconds())
-	return fmt.Sprintf("%9s/s   p50 %9s   p99 %9s", number(perSecond), ms(l.percentile(0.50)), ms(l.percentile(0.99)))
+	return fmt.Sprintf("%-36s %8s/s   p50 %8s   p99 %8s", what, number(perSecond), ms(l.percentile(0.50)), ms(l.percentile(0.99)))
 }
 
 // number writes 12345 as 12,345.
