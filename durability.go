@@ -369,7 +369,21 @@ func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	if r.log.check(request.Lo, entries) != nil || p.next != request.Lo || p.state == sendingSnapshot {
 		return // the log or the peer's place in it changed: what is still needed is asked for again
 	}
-	if len(entries) > 0 {
-		r.sendEntries(p, slices.Clone(entries))
+	if n := fitting(entries, p.room(r.cfg.MaxMessageBytes)); n > 0 {
+		r.sendEntries(p, slices.Clone(entries[:n]))
 	}
+}
+
+// fitting returns how many of entries, at least one if room is not 0, are
+// within room bytes.
+func fitting(entries []Entry, room int) int {
+	if room == 0 {
+		return 0
+	}
+	for n := range entries {
+		if room -= entrySize(&entries[n]); room < 0 {
+			return max(n, 1)
+		}
+	}
+	return len(entries)
 }

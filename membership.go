@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -96,6 +97,8 @@ func checkMembership(m *raftpb.Membership) error {
 		switch {
 		case member.ID == 0:
 			return errors.New("membership with node id 0")
+		case !utf8.ValidString(member.Address):
+			return fmt.Errorf("membership in which the address of node %d is not UTF-8", member.ID)
 		case i > 0 && member.ID <= m.Members[i-1].ID:
 			return fmt.Errorf("membership is not ordered, or holds node %d twice", member.ID)
 		case member.Leaving && (member.Voter || !member.Outgoing):

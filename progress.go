@@ -78,22 +78,19 @@ func (p *progress) replicate(next Index) {
 	p.next = max(next, p.match+1)
 }
 
-// room is how many bytes of entries may be sent now; at least one entry may
-// be if ok.
-func (p *progress) room(limit int) (bytes int, ok bool) {
+// room is how many bytes of entries, at most limit, may be sent now; 0 if none.
+// Where nothing is on the way, one entry of any size may be sent.
+func (p *progress) room(limit int) int {
 	if p.paused || p.reading != 0 || p.state == sendingSnapshot || len(p.inFlight) >= maxInFlight {
-		return 0, false
+		return 0
 	}
-	if len(p.inFlight) == 0 {
-		if p.window == 0 && p.verified > p.match {
-			return 0, false // full; it says so when there is room again
-		}
-		return min(limit, int(min(p.window, 1<<30))), true
+	if len(p.inFlight) > 0 {
+		return int(min(uint64(limit), p.window-min(p.window, p.bytes)))
 	}
-	if p.bytes >= p.window {
-		return 0, false
+	if p.window == 0 && p.verified > p.match {
+		return 0 // full; it says so when there is room again
 	}
-	return min(limit, int(min(p.window-p.bytes, 1<<30))), true
+	return int(min(uint64(limit), max(p.window, 1)))
 }
 
 func (p *progress) launched(last Index, bytes uint64) {

@@ -106,7 +106,7 @@ func (r *Raft) heartbeat() {
 	for i := range r.peers {
 		p := &r.peers[i]
 		if p.state == probing {
-			p.paused = false
+			p.probe(p.next)
 		}
 		// A mark ends with an entry that was appended after it was heard of.
 		if p.marked && r.log.last < p.unmark {
@@ -136,8 +136,8 @@ func (r *Raft) replicateAll() {
 // still be under way (dissertation §10.2.1).
 func (r *Raft) replicate(p *progress) {
 	for p.next <= r.log.last {
-		room, ok := p.room(r.cfg.MaxMessageBytes)
-		if !ok {
+		room := p.room(r.cfg.MaxMessageBytes)
+		if room == 0 {
 			return
 		}
 		if _, known := r.log.term(p.next - 1); !known || p.next <= r.log.base {
@@ -146,8 +146,14 @@ func (r *Raft) replicate(p *progress) {
 		}
 		w := &r.log.window
 		if p.next < w.first {
+			if room < r.cfg.MaxMessageBytes && len(p.inFlight) > 0 {
+				return // what is read might not fit
+			}
 			p.reading = p.next
 			r.logReads = append(r.logReads, LogRead{Peer: p.id, Lo: p.next, Hi: w.first, MaxBytes: room})
+			return
+		}
+		if len(p.inFlight) > 0 && entrySize(w.at(p.next)) > room {
 			return
 		}
 		r.sendEntries(p, w.slice(p.next, w.fit(p.next, r.log.last+1, room)))
@@ -367,11 +373,15 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 	if m.Round > r.leading.round || m.Verified > r.log.last || !m.Reject && m.Index > m.Verified {
 		return r.malformed(m, "round %d, durable %d, verified %d", m.Round, m.Index, m.Verified)
 	}
-	if !r.heardMark(p, m) {
-		return nil
+	if r.heardMark(p, m) {
+		p.contact = r.now
+		p.round = max(p.round, m.Round)
+		if !m.Reject {
+			p.match = max(p.match, m.Index)
+		}
 	}
-	p.contact = r.now
-	p.round = max(p.round, m.Round)
+	// The rest only decides what to send next, where a reply that is not
+	// to be believed does no harm.
 	p.window = m.Window
 	if m.Reject {
 		r.handleRejection(p, m)
@@ -395,7 +405,8 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 	return p, nil
 }
 
-// heardMark keeps track of p's mark, and reports whether m may be believed.
+// heardMark keeps track of p's mark, and reports whether m may be believed:
+// what it acknowledges and echoes may have been sent before the mark.
 // A marked peer counts in no quorum until it durably holds an entry that was
 // appended after its mark was heard of and committed without it: by then it
 // holds all that it may have acknowledged before. Its marked replies, and no
@@ -434,15 +445,16 @@ func (r *Raft) handleRejection(p *progress, m *Message) {
 		hint, _ := r.log.hint(min(m.Match, m.Index-1), m.LogTerm)
 		next = hint + 1
 	}
+	p.verified = min(p.verified, m.Index-1)
 	p.probe(min(next, m.Index))
 }
 
 func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
-	if m.Index > p.match || m.Verified > p.verified {
-		p.match, p.verified = max(p.match, m.Index), max(p.verified, m.Verified)
+	if m.Verified > p.verified {
+		p.verified = m.Verified
 		p.sent = r.now
-		p.landed(p.verified)
 	}
+	p.landed(p.verified)
 	switch p.state {
 	case probing:
 		if m.Verified+1 >= p.next {
@@ -451,8 +463,10 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 		}
 	case replicating:
 		// Entries that are still missing there although nothing was sent and
-		// nothing has moved for a heartbeat interval were lost.
+		// nothing has moved for a heartbeat interval were lost: on the way,
+		// or there, by a crash before they were durable.
 		if m.Verified+1 < p.next && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
+			p.verified = m.Verified
 			p.probe(p.verified + 1)
 			p.replicate(p.verified + 1)
 		}

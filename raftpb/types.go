@@ -23,6 +23,7 @@ const (
 // EntryType says what an entry's data is.
 type EntryType uint8
 
+// The types of entries.
 const (
 	EntryCommand    EntryType = 0 // a command for the state machine
 	EntryEmpty      EntryType = 1 // no data: the first entry of a term, and others without effect
@@ -97,6 +98,7 @@ type Snapshot struct {
 // MessageType names the messages of the paper, and those that forward.
 type MessageType uint8
 
+// The types of messages; Message says what each carries.
 const (
 	PreVote              MessageType = 1
 	PreVoteReply         MessageType = 2

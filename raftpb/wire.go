@@ -2,7 +2,6 @@ package raftpb
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -171,20 +170,18 @@ func appendLength(b []byte, number byte, n int) []byte {
 	return protowire.AppendVarint(append(b, number<<3|byte(bytesType)), uint64(n))
 }
 
-func varintLen(v uint64) int { return (9*bits.Len64(v|1) + 64) / 64 }
-
 func uintLen(v uint64) int {
 	if v == 0 {
 		return 0
 	}
-	return 1 + varintLen(v)
+	return 1 + protowire.SizeVarint(v)
 }
 
 func longUintLen(v uint64) int {
 	if v == 0 {
 		return 0
 	}
-	return 2 + varintLen(v)
+	return 2 + protowire.SizeVarint(v)
 }
 
 func fixed64Len(v uint64) int {
@@ -209,4 +206,4 @@ func boolLen(v bool) int {
 }
 
 // bytesLen returns the length of a field of wire type bytes that holds n bytes.
-func bytesLen(n int) int { return 1 + varintLen(uint64(n)) + n }
+func bytesLen(n int) int { return 1 + protowire.SizeVarint(uint64(n)) + n }
