@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -51,9 +50,6 @@ func startCluster(dir string, n int) (_ *cluster, err error) {
 func (c *cluster) open(i int, transport *tcp.Transport) error {
 	m := c.members[i]
 	dir := filepath.Join(c.dir, fmt.Sprintf("node-%d", m.ID))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return errors.Join(err, transport.Close())
-	}
 	r, err := open(raft.Config{ID: m.ID, Bootstrap: c.members}, dir, transport)
 	if err != nil {
 		return fmt.Errorf("node %d: %w", m.ID, err)

@@ -23,7 +23,7 @@ type replica struct {
 // cfg's Storage and Transport are filled in here; the transport is the
 // replica's from now on.
 func open(cfg raft.Config, dir string, transport *tcp.Transport) (*replica, error) {
-	log, err := wal.Open(dir, wal.Options{})
+	log, err := wal.Open(dir, wal.Options{Logger: cfg.Logger})
 	if err != nil {
 		return nil, errors.Join(err, transport.Close())
 	}

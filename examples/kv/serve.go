@@ -141,11 +141,11 @@ func serve(ctx context.Context, o serveOptions, stderr io.Writer) error {
 	}
 	defer listener.Close()
 	self := o.peers[slices.IndexFunc(o.peers, func(m raft.Member) bool { return m.ID == o.id })]
-	transport, err := tcp.Listen(self.Address, tcp.Options{})
+	logger := newLogger(stderr)
+	transport, err := tcp.Listen(self.Address, tcp.Options{Advertise: self.Address, Logger: logger})
 	if err != nil {
 		return fmt.Errorf("-peers: %w", err)
 	}
-	logger := newLogger(stderr)
 	replica, err := open(o.config(logger), o.data, transport)
 	if err != nil {
 		return fmt.Errorf("cannot start on -data %s: %w", o.data, err)
