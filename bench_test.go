@@ -145,6 +145,7 @@ func BenchmarkIdleCore(b *testing.B) {
 	clusters := make([]*benchCluster, groups)
 	var before, after runtime.MemStats
 	for b.Loop() {
+		clear(clusters)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range clusters {

@@ -152,6 +152,9 @@ func (r *Raft) releaseHeld() {
 		}
 		return true
 	})
+	if len(r.held) == 0 {
+		r.held = nil // terms begin seldom: an idle core keeps nothing for it
+	}
 }
 
 // PersistFailed says that a write has failed. The core stops for good: it does
@@ -254,6 +257,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 		a.restoring = nil
 	}
 	a.handedOut = max(a.handedOut, r.applied)
+	r.members.forget(min(r.commit, r.applied))
 }
 
 // takeCommitted returns what is committed and durable here and comes next, if

@@ -166,7 +166,7 @@ type window struct {
 }
 
 const (
-	windowMinimum = 8    // entries of the first allocation
+	windowMinimum = 2    // entries of the first allocation
 	windowKeep    = 1024 // entries of the largest array that an empty window keeps
 )
 

@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -38,7 +39,7 @@ func (s *membershipState) committed(index Index) *MembershipAt {
 // forget drops what is older than the newest membership at or below index.
 func (s *membershipState) forget(index Index) {
 	for len(s.history) > 1 && s.history[1].Index <= index {
-		s.history = append(s.history[:0], s.history[1:]...)
+		s.history = slices.Delete(s.history, 0, 1)
 	}
 }
 
@@ -60,7 +61,6 @@ func (r *Raft) membershipAppended(e *Entry) {
 	if err != nil {
 		panic("raft: invariant broken: a membership entry that was not checked: " + err.Error())
 	}
-	r.members.forget(min(r.commit, r.applied))
 	r.members.history = append(r.members.history, MembershipAt{Index: e.Index, Membership: m})
 	r.membershipChanged()
 }

@@ -491,7 +491,7 @@ func (r *Raft) randomTimeout() time.Duration {
 func (r *Raft) syncPeers() {
 	members := r.members.latest().Membership.Members
 	old := r.peers
-	peers := make([]progress, 0, len(members))
+	peers := make([]progress, 0, max(len(members), 1)-1) // everyone but this node
 	r.members.selfVoter, r.members.selfOutgoing = false, false
 	for _, m := range members {
 		if m.ID == r.cfg.ID {

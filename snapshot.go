@@ -109,5 +109,4 @@ func (r *Raft) Compacted(now Instant, snapshot Snapshot, through Index) {
 		r.log.snapshot = snapshot.Clone()
 	}
 	r.log.compact(through)
-	r.members.forget(min(r.commit, snapshot.Index))
 }
