@@ -1,0 +1,260 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/vfs"
+)
+
+// Open opens the log in a directory, which it creates if need be, and recovers
+// what survived. No one else may have it open: the error is a *LockedError
+// then. A file of a newer version gives a *VersionError. A *raft.CorruptError
+// says that nothing can be made of the log; damage that concerns some groups
+// only is found by their Load.
+//
+// Open never appends to a segment that it found: what the last one holds and
+// is not known to be durable is written again into a fresh one and synced. It
+// may have been read from the page cache; were it acknowledged as it is, a
+// power loss could take it yet.
+func Open(dir string, opts Options) (*Log, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		dir: dir, opts: opts, fs: opts.FS, logger: opts.Logger,
+		groups:   map[raft.GroupID]*group{},
+		segments: map[uint32]*segment{},
+		pending:  &batch{},
+		free:     &batch{},
+		nextLSN:  1,
+		wake:     make(chan struct{}, 1),
+		finished: make(chan struct{}),
+	}
+	l.accountFunc = l.account
+	l.scratch.New = func() any { return &encoded{} }
+	if err := l.fs.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("wal: creating %s: %w", dir, err)
+	}
+	l.lock, err = l.fs.Lock(l.path(lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, &LockedError{Dir: dir}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wal: locking %s: %w", dir, err)
+	}
+	if err := l.recover(); err != nil {
+		for _, s := range l.segments {
+			s.file.Close()
+		}
+		l.lock.Close()
+		var typed *VersionError
+		var corrupt *raft.CorruptError
+		if errors.As(err, &typed) || errors.As(err, &corrupt) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("wal: opening %s: %w", dir, err)
+	}
+	if l.manual() {
+		opts.Manual.Sync, opts.Manual.Idle = l.sync, l.idle
+		opts.Manual.Pending = l.hasPending
+	} else {
+		go l.run()
+	}
+	return l, nil
+}
+
+func (l *Log) hasPending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.pending.empty()
+}
+
+// unused is a segment file that is not part of the log.
+type unused struct {
+	name   string
+	number uint32
+	size   int64
+}
+
+func (l *Log) recover() error {
+	names, err := l.fs.List(l.dir)
+	if err != nil {
+		return err
+	}
+	found, free, err := l.survey(names)
+	if err != nil {
+		return err
+	}
+	carry := &batch{}
+	if len(found) > 0 {
+		older, err := l.link(found)
+		if err != nil {
+			return err
+		}
+		for _, s := range older {
+			s.file.Close()
+			free = append(free, unused{segmentName(s.number), s.number, s.size})
+		}
+		r := &replay{l: l, carry: carry, seen: map[*group]uint64{}}
+		if err := r.run(); err != nil {
+			return err
+		}
+		l.current = l.chain[len(l.chain)-1]
+	}
+	if err := l.surveySnapshots(names); err != nil {
+		return err
+	}
+	for _, f := range free {
+		l.recycleFile(f.name, f.number, f.size)
+	}
+	if err := l.newSegment(carry); err != nil {
+		return err
+	}
+	for _, g := range l.list {
+		g.tail = g.last()
+	}
+	return nil
+}
+
+// survey sorts the files of the directory. A segment without a valid header
+// that bears its own number does not exist: it is free.
+func (l *Log) survey(names []string) (found []*segment, free []unused, err error) {
+	for _, name := range names {
+		if strings.HasSuffix(name, tempSuffix) {
+			if err := l.fs.Remove(l.path(name)); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if number, ok := parseNumber(name, spareSuffix); ok {
+			l.highestNumber = max(l.highestNumber, number)
+			if err := l.surveySpare(name); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		number, ok := parseNumber(name, segmentSuffix)
+		if !ok {
+			continue
+		}
+		l.highestNumber = max(l.highestNumber, number)
+		seg, valid, err := l.openSegment(name, number)
+		if err != nil {
+			return nil, nil, err
+		}
+		if valid {
+			l.segments[number] = seg // closed on failure
+			found = append(found, seg)
+		} else {
+			seg.file.Close()
+			free = append(free, unused{name, number, seg.size})
+		}
+	}
+	return found, free, nil
+}
+
+func (l *Log) surveySpare(name string) error {
+	f, err := l.fs.Open(l.path(name))
+	if err != nil {
+		return err
+	}
+	size, err := f.Size()
+	f.Close()
+	if err != nil {
+		return err
+	}
+	if size != l.opts.SegmentBytes {
+		return l.fs.Remove(l.path(name))
+	}
+	l.spares = append(l.spares, l.path(name))
+	return nil
+}
+
+func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool, err error) {
+	seg = &segment{number: number, name: l.path(name)}
+	if seg.file, err = l.fs.Open(seg.name); err != nil {
+		return nil, false, err
+	}
+	seg.size, err = seg.file.Size()
+	if err == nil {
+		seg.header, valid, err = readSegmentHeader(seg.file)
+	}
+	valid = valid && seg.header.number == number
+	if err == nil && valid && seg.header.version > formatVersion {
+		err = &VersionError{File: seg.name, Version: seg.header.version, Supported: formatVersion}
+	}
+	if err != nil {
+		seg.file.Close()
+		return nil, false, err
+	}
+	seg.salted = newSalted(seg.header.salt)
+	return seg, valid, nil
+}
+
+// link makes the chain out of the segments found, ascending: from the first
+// one that the last one's checkpoint needs. It returns the older ones.
+func (l *Log) link(found []*segment) (older []*segment, err error) {
+	last := found[len(found)-1]
+	needed, err := l.firstNeeded(last)
+	if err != nil {
+		return nil, err
+	}
+	for seg := last; ; {
+		l.chain = append(l.chain, seg)
+		if seg.number == needed {
+			break
+		}
+		prev := l.segments[seg.header.prevNumber]
+		if prev == nil || prev.number >= seg.number || prev.number < needed {
+			return nil, corruptLog(l.path(segmentName(seg.header.prevNumber)), 0,
+				fmt.Sprintf("the segment is missing, or its header is damaged; segment %d follows it", seg.number))
+		}
+		seg = prev
+	}
+	slices.Reverse(l.chain)
+	for _, seg := range found {
+		if !slices.Contains(l.chain, seg) {
+			delete(l.segments, seg.number)
+			older = append(older, seg)
+		}
+	}
+	return older, nil
+}
+
+// firstNeeded reads the head of a segment's checkpoint. It was synced before
+// the header was written, so it must be there.
+func (l *Log) firstNeeded(seg *segment) (uint32, error) {
+	buf := make([]byte, blockSize)
+	if _, err := seg.file.ReadAt(buf, headerBytes); err != nil {
+		return 0, corruptLog(seg.name, headerBytes, "the segment's checkpoint cannot be read: "+err.Error())
+	}
+	h, ok := seg.salted.header(buf)
+	if ok && int64(h.length) > seg.size-headerBytes-frameHeaderBytes {
+		ok = false
+	}
+	if ok {
+		data := make([]byte, headerBytes+frameHeaderBytes+int(h.length))
+		if _, err := seg.file.ReadAt(data[headerBytes:], headerBytes); err != nil {
+			return 0, err
+		}
+		w := &walked{}
+		if h, body, _, valid := w.frameAt(data, seg.salted, headerBytes); valid && h.lsn == seg.header.firstLSN {
+			all, err := records(body)
+			if err == nil && len(all) > 0 {
+				var needed uint32
+				if needed, err = decodeCheckpointHead(&all[0], seg.number); err == nil {
+					return needed, nil
+				}
+			}
+		}
+	}
+	l.logger.Error("the newest segment's checkpoint is damaged", zap.String("segment", seg.name))
+	return 0, corruptLog(seg.name, headerBytes, "the checkpoint of the newest segment is damaged")
+}

@@ -1,0 +1,134 @@
+package wal
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/vfs"
+)
+
+const (
+	// maxReadBytes is how much of a segment is read at once, unless a single
+	// entry is larger.
+	maxReadBytes = 256 << 10
+	// maxGapBytes: what lies between two entries is read along if it is less.
+	maxGapBytes = 8 << 10
+)
+
+// Entries implements raft.Storage. The entries' data is in memory of their
+// own, which they share and nothing else does.
+func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]raft.Entry, error) {
+	taken := 0
+	for first := true; lo < hi; first = false {
+		piece, err := s.locate(lo, hi, maxBytes-taken)
+		if err != nil {
+			return buf, err
+		}
+		entries, err := piece.read(s.g.id)
+		if err != nil {
+			// The entries may have moved, or been forgotten, meanwhile, and
+			// their file been used again.
+			if again, locateErr := s.locate(lo, hi, maxBytes-taken); locateErr != nil || again.at[0] != piece.at[0] {
+				continue
+			}
+			return buf, err
+		}
+		for i := range entries {
+			if entries[i].Index != lo {
+				return buf, piece.corrupt(s.g.id, lo, fmt.Sprintf("entry %d is in its place", entries[i].Index))
+			}
+			taken += len(entries[i].Data)
+			if taken > maxBytes && (i > 0 || !first) {
+				return buf, nil
+			}
+			buf = append(buf, entries[i])
+			lo++
+		}
+	}
+	return buf, nil
+}
+
+// piece is some entries that one read of a segment gets.
+type piece struct {
+	name  string
+	file  vfs.File
+	first raft.Index
+	at    []location
+}
+
+// locate returns where the entries from lo on are: at least one, and as many
+// as are close enough in one segment, and surely within budget.
+func (s *storage) locate(lo, hi raft.Index, budget int) (*piece, error) {
+	l, g := s.log, s.g
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ended:
+		return nil, raft.ErrClosed
+	case g.refused != nil && g.lost:
+		return nil, g.refused
+	case lo < g.first:
+		return nil, raft.ErrCompacted
+	case hi > g.last()+1:
+		return nil, fmt.Errorf("wal: group %d: entries up to %d asked for, and %d is the last durable one", g.id, hi-1, g.last())
+	}
+	at := g.locations[lo-g.first : hi-g.first]
+	n, size := 1, int(at[0].size)
+	for ; n < len(at); n++ {
+		end := at[n-1].off + at[n-1].size
+		size += int(at[n].size)
+		if size > budget || at[n].segment != at[0].segment || at[n].off < end || at[n].off-end > maxGapBytes ||
+			at[n].off+at[n].size-at[0].off > maxReadBytes {
+			break
+		}
+	}
+	seg := l.segments[at[0].segment]
+	if seg == nil {
+		return nil, &raft.CorruptError{Ranges: []raft.IndexRange{{Group: g.id, First: lo, Last: lo}}, Reason: "no segment holds the entry"}
+	}
+	return &piece{name: seg.name, file: seg.file, first: lo, at: append([]location(nil), at[:n]...)}, nil
+}
+
+func (p *piece) corrupt(group raft.GroupID, index raft.Index, reason string) error {
+	return &raft.CorruptError{
+		File:   p.name,
+		Offset: int64(p.at[index-p.first].off),
+		Ranges: []raft.IndexRange{{Group: group, First: index, Last: index}},
+		Reason: reason,
+	}
+}
+
+// read returns the entries. Their data does not pin what lies between them.
+func (p *piece) read(group raft.GroupID) ([]raft.Entry, error) {
+	start, last := p.at[0].off, p.at[len(p.at)-1]
+	raw := make([]byte, last.off+last.size-start)
+	if n, err := p.file.ReadAt(raw, int64(start)); err == io.EOF {
+		return nil, p.corrupt(group, p.first, fmt.Sprintf("the file ends %d bytes early", len(raw)-n))
+	} else if err != nil {
+		return nil, fmt.Errorf("wal: reading %s: %w", p.name, err)
+	}
+	dense := 0
+	for _, at := range p.at {
+		dense += int(at.size)
+	}
+	arena := raw
+	if dense < len(raw)/2 {
+		arena = make([]byte, 0, dense)
+	}
+	entries := make([]raft.Entry, len(p.at))
+	for i, at := range p.at {
+		body, err := openEntry(group, raw[at.off-start:at.off-start+at.size])
+		if err != nil {
+			return nil, p.corrupt(group, p.first+raft.Index(i), err.Error())
+		}
+		if dense < len(raw)/2 {
+			arena = append(arena, body...)
+			body = arena[len(arena)-len(body):]
+		}
+		if err := entries[i].Unmarshal(body); err != nil {
+			return nil, p.corrupt(group, p.first+raft.Index(i), err.Error())
+		}
+	}
+	return entries, nil
+}

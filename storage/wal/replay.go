@@ -1,0 +1,274 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-6281cb22/raft"
+)
+
+// replay rebuilds the groups' states from the chain of segments.
+type replay struct {
+	l     *Log
+	data  []byte // of one segment, reused
+	carry *batch // what is above the highest LSN known to be durable
+	// seen is the LSN of the last record of a group in carry.
+	seen map[*group]uint64
+	enc  encoded
+}
+
+// run replays the chain, whose last segment may end in a torn write.
+func (r *replay) run() error {
+	l := r.l
+	lsn := l.chain[0].header.firstLSN
+	for i, seg := range l.chain {
+		if seg.header.firstLSN != lsn {
+			return corruptLog(seg.name, 0, "it does not continue the segment before")
+		}
+		end, durable := int64(math.MaxInt64), uint64(0)
+		last := i == len(l.chain)-1
+		if !last {
+			next := l.chain[i+1].header
+			end, durable = next.prevEnd, next.firstLSN-1
+		}
+		data, err := r.read(seg, end)
+		if err != nil {
+			return err
+		}
+		w := walk(data, seg.salted, seg.header.firstLSN)
+		if last {
+			durable = max(seg.header.durableLSN, w.durableLSN)
+			if err := r.confirmHeader(seg, w); err != nil {
+				return err
+			}
+		}
+		r.segment(seg, w, durable, i == 0)
+		if last {
+			r.saveTorn(seg, data, w)
+			l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable
+		}
+		lsn = durable + 1
+	}
+	r.judge()
+	return nil
+}
+
+// read returns a segment's bytes up to end. A file that is too short gives
+// fewer: its frames are then missing.
+func (r *replay) read(seg *segment, end int64) ([]byte, error) {
+	size := min(seg.size, end)
+	if int64(cap(r.data)) < size {
+		r.data = make([]byte, size)
+	}
+	data := r.data[:size]
+	n, err := seg.file.ReadAt(data, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	return data[:n], nil
+}
+
+// confirmHeader makes sure that the last segment's header is durable, if
+// nothing in the segment shows that it once was: it may come from the page
+// cache, and the next segment builds on it. The bytes are the same.
+func (r *replay) confirmHeader(seg *segment, w *walked) error {
+	if w.highestLSN > seg.header.durableLSN {
+		return nil
+	}
+	return seg.writeHeader()
+}
+
+// segment replays the frames up to durable and carries those above it. A hole
+// up to durable is damage, the first one above it the end.
+func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
+	holes := w.holes
+	seg.end = int64(holes[len(holes)-1].off)
+	for i := range w.frames {
+		f := &w.frames[i]
+		for holes[0].lsn < f.lsn && holes[0].lsn <= durable {
+			r.damaged(seg, holes[0], durable)
+			holes = holes[1:]
+		}
+		if holes[0].lsn < f.lsn { // torn: what follows was not acknowledged
+			seg.end = min(seg.end, int64(holes[0].off))
+			return
+		}
+		if f.lsn > durable {
+			seg.end = min(seg.end, int64(f.off))
+		}
+		r.frame(seg, f, f.lsn > durable, first && i == 0)
+	}
+	if holes[0].lsn <= durable {
+		r.damaged(seg, holes[0], durable)
+	}
+}
+
+// damaged notes that acknowledged frames are missing.
+func (r *replay) damaged(seg *segment, h hole, durable uint64) {
+	to := durable
+	if h.next > 0 {
+		to = h.next - 1
+	}
+	r.l.damagedLSN = max(r.l.damagedLSN, to)
+	e := corruptLog(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
+	r.l.damage = append(r.l.damage, e)
+	r.l.logger.Error("the log is damaged", zap.Error(e))
+}
+
+func corruptLog(file string, off int64, reason string) *raft.CorruptError {
+	return &raft.CorruptError{File: file, Offset: off, Reason: reason}
+}
+
+func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
+	all, err := records(f.body)
+	if err != nil {
+		r.damaged(seg, hole{off: f.off, lsn: f.lsn, next: f.lsn + 1}, f.lsn)
+		return
+	}
+	for i := range all {
+		rec := &all[i]
+		switch rec.kind {
+		case recordCheckpointHead:
+		case recordCheckpoint:
+			err = r.checkpoint(seg, f, rec, base)
+		case recordSave, recordRelocate:
+			err = r.save(seg, f, rec, carry)
+		default:
+			err = fmt.Errorf("%w: unknown kind %d", errFormat, rec.kind)
+		}
+		if err != nil {
+			r.lose(r.l.group(rec.group), seg.name, int64(f.off+frameHeaderBytes+rec.off), err, 0)
+		}
+	}
+}
+
+var (
+	errMissing = errors.New("an earlier record of the group is missing")
+	errDiffers = errors.New("a checkpoint differs from the records before it")
+)
+
+func (r *replay) checkpoint(seg *segment, f *frame, rec *record, base bool) error {
+	stated, err := decodeCheckpoint(rec)
+	if err != nil {
+		return err
+	}
+	g := r.l.groups[rec.group]
+	switch {
+	case g == nil && base:
+		stated.tail = stated.last()
+		stated.provenLSN = f.lsn
+		r.l.groups[rec.group] = stated
+		r.l.list = append(r.l.list, stated)
+		return nil
+	case g == nil:
+		return errMissing
+	case g.lost:
+		return nil
+	case g.lastLSN != stated.lastLSN:
+		return errMissing
+	case g.last() != stated.last() || g.first > stated.first ||
+		g.hardState != stated.hardState || g.snapshot.Index != stated.snapshot.Index:
+		return errDiffers
+	}
+	g.compact(stated.first-1, r.l.accountFunc)
+	g.provenLSN = f.lsn
+	return nil
+}
+
+func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
+	g := r.l.group(rec.group)
+	if g.lost {
+		return nil
+	}
+	r.enc.reset()
+	o := op{group: g}
+	if err := rec.decode(&o, &r.enc); err != nil {
+		return err
+	}
+	o.entriesEnd, o.membershipsEnd = len(r.enc.entries), len(r.enc.memberships)
+	prev := g.lastLSN
+	if lsn, ok := r.seen[g]; ok {
+		prev = lsn
+	}
+	if prev != rec.prevLSN {
+		upTo := raft.Index(0)
+		if o.entriesEnd > 0 && o.first > g.last()+1 {
+			upTo = o.first - 1
+		}
+		r.lose(g, seg.name, int64(f.off), errMissing, upTo)
+		return nil
+	}
+	g.provenLSN = f.lsn
+	if carry {
+		r.seen[g] = f.lsn
+		r.enc.buf = append(r.enc.buf[:0], rec.bytes...)
+		r.carry.add(&r.enc, o)
+		return nil
+	}
+	g.lastLSN = f.lsn
+	return g.apply(&o, &r.enc, seg.number, int64(f.off+frameHeaderBytes+rec.off), r.l.accountFunc)
+}
+
+// lose refuses a group: records of it are missing, or may be.
+func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.Index) {
+	if g.lost {
+		return
+	}
+	g.lost = true
+	e := &raft.CorruptError{File: file, Offset: off, Reason: reason.Error()}
+	if len(r.l.damage) > 0 {
+		e = r.l.damage[0]
+	}
+	e.Ranges = append(e.Ranges, raft.IndexRange{Group: g.id, First: g.last() + 1, Last: upTo})
+	g.refused = e
+}
+
+// judge refuses every group that the damage may concern: all but those of
+// which a later record says that none is missing.
+func (r *replay) judge() {
+	for _, g := range r.l.list {
+		g.tail = g.last()
+		if len(r.l.damage) > 0 && g.provenLSN <= r.l.damagedLSN {
+			r.lose(g, "", 0, errMissing, 0)
+		}
+		for i, at := range g.locations {
+			if at.segment == 0 && !g.lost && g.refused == nil {
+				g.refused = &raft.CorruptError{
+					File:   r.l.chain[0].name,
+					Ranges: []raft.IndexRange{{Group: g.id, First: g.first + raft.Index(i)}},
+					Reason: "no segment holds the entry",
+				}
+			}
+		}
+	}
+}
+
+// saveTorn copies what is cut from the last segment, for whoever wants to see
+// it. It never fails the recovery.
+func (r *replay) saveTorn(seg *segment, data []byte, w *walked) {
+	cut := -1
+	for _, h := range w.holes {
+		if h.lsn > max(seg.header.durableLSN, w.durableLSN) {
+			cut = h.off
+			break
+		}
+	}
+	if cut < 0 || w.end <= cut {
+		return // blank, or of the file's earlier lives
+	}
+	name := r.l.path(fmt.Sprintf("%08x-%08x%s", seg.number, cut, tornSuffix))
+	r.l.logger.Warn("cutting a torn write that was never acknowledged",
+		zap.String("segment", seg.name), zap.Int("offset", cut), zap.String("saved", name))
+	f, err := r.l.fs.Create(name)
+	if err == nil {
+		_, err = f.WriteAt(data[cut:w.end], 0)
+		f.Close()
+	}
+	if err != nil {
+		r.l.logger.Warn("cannot save a torn write", zap.String("file", name), zap.Error(err))
+	}
+}

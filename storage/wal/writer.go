@@ -1,0 +1,118 @@
+package wal
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+)
+
+// sync writes and syncs all that has been saved, as one batch, and completes
+// it, while the next one gathers. It reports whether there was any. It is the
+// whole of what the writer goroutine does, and needs no goroutine.
+func (l *Log) sync() bool {
+	l.mu.Lock()
+	b := l.pending
+	if b.empty() {
+		l.mu.Unlock()
+		return false
+	}
+	l.pending, l.free = l.free, nil
+	err := l.failed
+	l.mu.Unlock()
+
+	base := int64(0)
+	if err == nil {
+		base, err = l.write(b)
+	}
+	l.complete(b, base, err)
+	return true
+}
+
+// write makes the batch durable and returns where it is in the current
+// segment.
+func (l *Log) write(b *batch) (base int64, err error) {
+	l.relocateInto(b)
+	if len(b.frames) == 0 {
+		return 0, nil // nothing but refused writes
+	}
+	// A block is left for the frame that idle appends.
+	if l.current.end+b.size()+blockSize > l.current.size && l.current.end > headerBytes {
+		if err := l.newSegment(nil); err != nil {
+			return 0, err
+		}
+	}
+	seg := l.current
+	base = seg.end
+	if base+b.size() > maxSegmentEnd {
+		return 0, fmt.Errorf("a batch of %d bytes does not fit a segment", b.size())
+	}
+	next := b.seal(seg.salted, l.nextLSN, l.durableLSN)
+	if err := writeFull(seg.file, b.buf, base); err != nil {
+		return 0, err
+	}
+	if err := seg.file.Sync(); err != nil {
+		return 0, err
+	}
+	l.statedLSN = l.durableLSN
+	l.nextLSN, l.durableLSN = next, next-1
+	seg.end += b.size()
+	seg.size = max(seg.size, seg.end)
+	return base, nil
+}
+
+// maxSegmentEnd is as far as a location reaches.
+const maxSegmentEnd = 1<<32 - 1
+
+// complete makes a durable batch part of the state, or a failed one the end
+// of the log, and tells those who wait. No lock is held then.
+func (l *Log) complete(b *batch, base int64, err error) {
+	l.mu.Lock()
+	if err == nil {
+		l.apply(b, l.current.number, base)
+	} else {
+		if l.failed == nil {
+			l.failed = fmt.Errorf("wal: writing to %s failed, and nothing more is written: %w", l.dir, err)
+			l.logger.Error("the log has failed for good", zap.String("dir", l.dir), zap.Error(err))
+		}
+		err = l.failed
+	}
+	l.mu.Unlock()
+	for i := range b.ops {
+		o := &b.ops[i]
+		if o.done == nil {
+			continue
+		}
+		if o.err != nil {
+			o.done(o.err)
+		} else {
+			o.done(err)
+		}
+	}
+	b.reset()
+	l.mu.Lock()
+	l.free = b
+	l.mu.Unlock()
+}
+
+// idle states, by an empty frame that no one waits for, that the last batch is
+// durable: damage to it is then known as such.
+func (l *Log) idle() {
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
+	seg := l.current
+	if failed != nil || l.statedLSN == l.durableLSN || seg.end+blockSize > seg.size {
+		return
+	}
+	b := &batch{}
+	b.beginFrame()
+	next := b.seal(seg.salted, l.nextLSN, l.durableLSN)
+	if err := writeFull(seg.file, b.buf, seg.end); err != nil {
+		l.mu.Lock()
+		l.failed = fmt.Errorf("wal: writing to %s failed, and nothing more is written: %w", l.dir, err)
+		l.mu.Unlock()
+		return
+	}
+	l.nextLSN, l.statedLSN = next, l.durableLSN
+	seg.end += blockSize
+}
