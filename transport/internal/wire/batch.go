@@ -54,6 +54,9 @@ func (b *Batch) Add(payload []byte) error {
 	} else { // it has an array of its own, and left what it had begun
 		clear(b.entries[used:cap(b.entries)])
 	}
+	if len(m.Entries) == 0 {
+		m.Entries = nil
+	}
 	detach(m.Entries)
 	return nil
 }

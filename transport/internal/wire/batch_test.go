@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+func message(entries int, size int) raft.Message {
+	m := raft.Message{Type: raftpb.AppendEntries, Group: 7, From: 1, To: 2, Term: 3, Index: 4, Commit: 5}
+	for i := range entries {
+		m.Entries = append(m.Entries, raft.Entry{
+			Term: 3, Index: raft.Index(5 + i), Data: bytes.Repeat([]byte{byte(i)}, size),
+			Origin: raftpb.Origin{Node: 1, Incarnation: 99, Sequence: uint64(i)},
+		})
+	}
+	return m
+}
+
+func payloadOf(m raft.Message) []byte { return m.Append(nil) }
+
+func TestBatchGivesWhatWasSent(t *testing.T) {
+	var b Batch
+	for round := range 20 {
+		var want []raft.Message
+		for i := range 1 + round%5 {
+			want = append(want, message(i*round, 3+round), message(0, 0))
+		}
+		buffer := make([]byte, 0, 1<<20)
+		for _, m := range want {
+			buffer = append(buffer[:0], payloadOf(m)...)
+			require.NoError(t, b.Add(buffer))
+			clear(buffer) // nothing that was handed over may be in it
+		}
+		require.Equal(t, want, b.Messages())
+		b.Reset()
+	}
+}
+
+func TestDataOutlivesTheBatch(t *testing.T) {
+	var b Batch
+	require.NoError(t, b.Add(payloadOf(message(3, 10))))
+	kept := b.Messages()[0].Entries[1].Data
+	b.Reset()
+	require.NoError(t, b.Add(payloadOf(message(30, 100))))
+	require.Equal(t, bytes.Repeat([]byte{1}, 10), kept)
+	require.Len(t, kept, cap(kept), "an append to it must not reach its neighbour")
+}
+
+func TestABatchForgetsWhatItHandedOver(t *testing.T) {
+	var b Batch
+	require.NoError(t, b.Add(payloadOf(message(100, 10)))) // beyond the first array
+	b.Reset()
+	require.NoError(t, b.Add(payloadOf(message(60, 10))))
+	require.NoError(t, b.Add(payloadOf(message(300, 10))))
+	require.Error(t, b.Add(payloadOf(message(9, 10))[:100]))
+	b.Reset()
+	for _, e := range b.entries[:cap(b.entries)] {
+		require.Nil(t, e.Data)
+	}
+	for _, m := range b.messages[:cap(b.messages)] {
+		require.Zero(t, m)
+	}
+}
+
+func TestAFailedAddChangesNothing(t *testing.T) {
+	var b Batch
+	require.NoError(t, b.Add(payloadOf(message(2, 10))))
+	require.Error(t, b.Add(payloadOf(message(3, 10))[:50]))
+	require.NoError(t, b.Add(payloadOf(message(1, 5))))
+	require.Equal(t, []raft.Message{message(2, 10), message(1, 5)}, b.Messages())
+	b.Drop()
+	require.Equal(t, []raft.Message{message(2, 10)}, b.Messages())
+}
+
+// An entry that somebody keeps keeps at most one slab in memory.
+func TestWhatAnEntryPins(t *testing.T) {
+	var b Batch
+	require.NoError(t, b.Add(payloadOf(message(5000, 100))))
+	slabs := 1
+	size := 0
+	entries := b.Messages()[0].Entries
+	for i := range entries {
+		data := entries[i].Data
+		if i > 0 && uintptr(unsafe.Pointer(&data[0])) != uintptr(unsafe.Pointer(&entries[i-1].Data[0]))+100 {
+			slabs++
+			size = 0
+		}
+		size += len(data)
+		require.LessOrEqual(t, size, slabBytes)
+	}
+	require.GreaterOrEqual(t, slabs, 5000*100/slabBytes)
+	require.LessOrEqual(t, slabs, 5000*100/slabBytes+2)
+}
+
+func TestABatchStaysSmall(t *testing.T) {
+	var b Batch
+	for range 3 {
+		require.NoError(t, b.Add(payloadOf(message(20000, 1))))
+		for range 3 * keptMessages {
+			require.NoError(t, b.Add(payloadOf(message(0, 0))))
+		}
+		b.Reset()
+		require.LessOrEqual(t, cap(b.entries), keptEntries)
+		require.LessOrEqual(t, cap(b.messages), keptMessages)
+	}
+}
+
+func TestBatchAllocations(t *testing.T) {
+	for _, c := range []struct{ entries, want int }{{0, 0}, {1, 1}, {64, 1}, {1000, 2}} {
+		payload := payloadOf(message(c.entries, 100))
+		var b Batch
+		round := func() {
+			if err := b.Add(payload); err != nil {
+				t.Fatal(err)
+			}
+			b.Reset()
+		}
+		round()
+		round()
+		require.EqualValues(t, c.want, testing.AllocsPerRun(100, round), fmt.Sprint(c.entries, " entries"))
+	}
+}
+
+func TestResultRoundTrip(t *testing.T) {
+	for _, r := range []Result{{Accepted: true}, {Busy: true, Reason: "later"}, {Reason: "disk full"}, {}} {
+		f := frameOf(t, AppendResult(nil, r))
+		got, err := ParseResult(f.Payload)
+		require.NoError(t, err)
+		require.Equal(t, r, got)
+	}
+	_, err := ParseResult(nil)
+	require.Error(t, err)
+	long := frameOf(t, AppendAbort(nil, string(bytes.Repeat([]byte("é"), 300))+"x"))
+	require.Equal(t, KindAbort, long.Kind)
+	got, err := ParseResult(append([]byte{9}, bytes.Repeat([]byte("é"), 5000)...))
+	require.NoError(t, err)
+	require.False(t, got.Accepted)
+	require.Len(t, got.Reason, maxReasonBytes)
+}

@@ -1,0 +1,363 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/raftpb"
+	"github.com/seed-6281cb22/raft/transport/internal/wire"
+)
+
+// stranger is a connection whose bytes a test chooses.
+type stranger struct {
+	net.Conn
+	t testing.TB
+}
+
+func call(t testing.TB, n *node) *stranger {
+	conn, err := net.Dial("tcp", n.addr())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return &stranger{conn, t}
+}
+
+func (s *stranger) say(b []byte) {
+	s.t.Helper()
+	_, err := s.Write(b)
+	require.NoError(s.t, err)
+}
+
+// hears returns the kinds of frames that come until the connection ends.
+func (s *stranger) hears() []wire.Kind {
+	var kinds []wire.Kind
+	l := newLink(s)
+	l.reader.SetLimit(wire.MaxControlBytes)
+	for {
+		f, err := l.next(0)
+		if err != nil {
+			var e net.Error
+			require.False(s.t, errors.As(err, &e) && e.Timeout(), "the connection stays open")
+			return kinds
+		}
+		kinds = append(kinds, f.Kind)
+	}
+}
+
+func goodHello(purpose wire.Purpose) wire.Hello {
+	return wire.Hello{Versions: wire.Supported(), Purpose: purpose, From: raft.Identity{Cluster: "test", Node: 1}, To: 2}
+}
+
+// introduced returns a stranger that has been accepted.
+func introduced(t testing.TB, n *node, purpose wire.Purpose) *stranger {
+	s := call(t, n)
+	s.say(wire.AppendHello(nil, goodHello(purpose)))
+	l := newLink(s)
+	f, err := l.next(0)
+	require.NoError(t, err)
+	w, err := wire.ParseWelcome(f)
+	require.NoError(t, err)
+	require.Equal(t, wire.Accepted, w.Status)
+	return s
+}
+
+func TestMismatchesAreToldToBothSides(t *testing.T) {
+	cases := map[string]struct {
+		self     raft.Identity
+		versions wire.Versions
+		reason   error
+		text     string
+	}{
+		"cluster": {raft.Identity{Cluster: "other", Node: 2}, wire.Supported(), ErrCluster, `here is node 1 of cluster "test", there node 2 of cluster "other"`},
+		"node":    {raft.Identity{Cluster: "test", Node: 3}, wire.Supported(), ErrNode, "expected node 2; here is node 1, there node 3"},
+		"version": {raft.Identity{Cluster: "test", Node: 2}, wire.Versions{Min: 7, Max: 9}, ErrVersion, "here 1 to 1, there 7 to 9"},
+		"myself":  {raft.Identity{Cluster: "test", Node: 1}, wire.Supported(), ErrNode, "expected node 2; here is node 1, there node 1"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zapcore.WarnLevel)
+			a, b := startNode(t, 1, Options{}), listenNode(t, c.self.Node, Options{Logger: zap.New(core)})
+			b.versions = c.versions
+			require.NoError(t, b.Start(c.self, b.recorder))
+			a.SetPeer(2, b.addr())
+			a.Send([]raft.Message{heartbeat(1, 2, 1)})
+			require.EqualValues(t, 2, receive(t, a.unreachable))
+
+			waitFor(t, "told to the dialer", func() bool { return a.Peers()[0].Err != nil })
+			var refused *HandshakeError
+			require.ErrorAs(t, a.Peers()[0].Err, &refused)
+			require.ErrorIs(t, refused, c.reason)
+			require.True(t, refused.Dialed)
+			require.Equal(t, c.self, refused.Remote)
+			require.ErrorContains(t, refused, c.text)
+
+			waitFor(t, "told to the listener", func() bool { return logs.Len() > 0 })
+			require.ErrorAs(t, loggedError(logs.All()[0]), &refused)
+			require.ErrorIs(t, refused, c.reason)
+			require.False(t, refused.Dialed)
+			require.EqualValues(t, 1, refused.Remote.Node)
+			require.Empty(t, b.messages)
+		})
+	}
+}
+
+func loggedError(e observer.LoggedEntry) error {
+	for _, f := range e.Context {
+		if err, ok := f.Interface.(error); ok {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestTwoClustersRefuseEachOther(t *testing.T) {
+	a, b := listenNode(t, 1, Options{}), listenNode(t, 2, Options{})
+	require.NoError(t, a.Start(raft.Identity{Cluster: "one", Node: 1}, a.recorder))
+	require.NoError(t, b.Start(raft.Identity{Cluster: "two", Node: 2}, b.recorder))
+	a.SetPeer(2, b.addr())
+	b.SetPeer(1, a.addr())
+	for _, n := range []*node{a, b} {
+		waitFor(t, "refused", func() bool { return errors.Is(n.Peers()[0].Err, ErrCluster) && n.Stats().Refused > 0 })
+	}
+}
+
+func TestTLSIsRequiredOfBothSides(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	for name, opts := range map[string]Options{
+		"plain":             {},
+		"another authority": {TLS: other.config(t)},
+	} {
+		a, b := startNode(t, 1, opts), startNode(t, 2, Options{TLS: ca.config(t)})
+		a.SetPeer(2, b.addr())
+		a.Send([]raft.Message{heartbeat(1, 2, 1)})
+		require.EqualValues(t, 2, receive(t, a.unreachable), name)
+		b.SetPeer(1, a.addr())
+		b.Send([]raft.Message{heartbeat(2, 1, 1)})
+		require.EqualValues(t, 1, receive(t, b.unreachable), name)
+		require.Zero(t, b.Stats().Accepted, name)
+		require.Zero(t, a.Stats().Accepted, name)
+	}
+}
+
+func TestACertificateForAnotherHost(t *testing.T) {
+	ca := newAuthority(t)
+	a, b := startNode(t, 1, Options{TLS: ca.config(t)}), startNode(t, 2, Options{TLS: ca.config(t)})
+	_, port, err := net.SplitHostPort(b.addr())
+	require.NoError(t, err)
+	a.SetPeer(2, net.JoinHostPort("localhost", port)) // the certificate says 127.0.0.1
+	a.Send([]raft.Message{heartbeat(1, 2, 1)})
+	require.EqualValues(t, 2, receive(t, a.unreachable))
+	require.ErrorContains(t, a.Peers()[0].Err, "localhost")
+}
+
+// claim returns the header of a frame that says it is longer than it is.
+func claim(kind wire.Kind, length uint32) []byte {
+	b := wire.AppendFrame(nil, kind, nil)
+	binary.LittleEndian.PutUint32(b, length)
+	binary.LittleEndian.PutUint16(b[6:], uint16(crc32.Checksum(b[:6], crc32.MakeTable(crc32.Castagnoli))))
+	return b
+}
+
+func message(m raft.Message) []byte { return wire.AppendMessage(nil, &m) }
+
+func TestGarbageBeforeTheHandshake(t *testing.T) {
+	other := goodHello(wire.ForMessages)
+	other.Purpose = 77
+	for name, c := range map[string]struct {
+		bytes   []byte
+		refused bool
+	}{
+		"another protocol": {[]byte("GET / HTTP/1.1\r\nHost: raft\r\n\r\n"), false},
+		"zeros":            {make([]byte, 1000), false},
+		"a huge length":    {claim(wire.KindHello, 1<<31), false},
+		"513 bytes":        {claim(wire.KindHello, wire.MaxHandshakeBytes+1), false},
+		"no hello":         {message(heartbeat(1, 2, 1)), false},
+		"a bad hello":      {wire.AppendFrame(nil, wire.KindHello, []byte("RAFT")), false},
+		"unknown purpose":  {wire.AppendHello(nil, other), true},
+	} {
+		b := startNode(t, 2, Options{})
+		s := call(t, b)
+		s.say(c.bytes)
+		heard := s.hears()
+		if c.refused {
+			require.Equal(t, []wire.Kind{wire.KindWelcome}, heard, name)
+			waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
+		} else {
+			require.Empty(t, heard, name)
+			waitFor(t, "counted", func() bool { return b.Stats().Garbage == 1 })
+		}
+		require.Zero(t, b.Stats().Accepted, name)
+	}
+}
+
+func TestGarbageAfterTheHandshake(t *testing.T) {
+	damaged := message(heartbeat(1, 2, 1))
+	damaged[len(damaged)-1] ^= 1
+	snapshot := snapshotOf(1, 2, []byte("data"))
+	for name, c := range map[string]struct {
+		purpose wire.Purpose
+		bytes   []byte
+	}{
+		"a damaged message":       {wire.ForMessages, damaged},
+		"no message":              {wire.ForMessages, wire.AppendFrame(nil, wire.KindMessage, []byte{0xff})},
+		"somebody else's message": {wire.ForMessages, message(heartbeat(3, 2, 1))},
+		"to somebody else":        {wire.ForMessages, message(heartbeat(1, 3, 1))},
+		"a chunk":                 {wire.ForMessages, wire.AppendFrame(nil, wire.KindChunk, []byte("x"))},
+		"an unknown kind":         {wire.ForMessages, wire.AppendFrame(nil, 99, nil)},
+		"a huge length":           {wire.ForMessages, claim(wire.KindMessage, 1<<31)},
+		"snapshot: a ping":        {wire.ForSnapshot, wire.AppendFrame(nil, wire.KindPing, nil)},
+		"snapshot: none":          {wire.ForSnapshot, message(heartbeat(1, 2, 1))},
+		"snapshot: too much":      {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, []byte("data and more"))},
+		"snapshot: too little":    {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindEnd, nil)},
+		"snapshot: empty chunk":   {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, nil)},
+		"snapshot: huge chunk":    {wire.ForSnapshot, append(message(snapshot), claim(wire.KindChunk, wire.MaxChunkBytes+1)...)},
+	} {
+		b := startNode(t, 2, Options{})
+		b.onSnapshot = func(_ raft.Message, body io.Reader) error { _, err := io.ReadAll(body); return err }
+		s := introduced(t, b, c.purpose)
+		if c.purpose == wire.ForMessages {
+			s.say(message(heartbeat(1, 2, 1))) // a good one, which is delivered
+		}
+		s.say(c.bytes)
+		s.hears()
+		waitFor(t, name, func() bool { return b.Stats().Garbage == 1 })
+		if c.purpose == wire.ForMessages {
+			receive(t, b.messages)
+		}
+		require.Empty(t, b.messages, name)
+	}
+}
+
+// The length of a message is believed only as far as its bytes arrive.
+func TestAClaimedLengthAllocatesNothing(t *testing.T) {
+	b := startNode(t, 2, Options{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 50 {
+		s := introduced(t, b, wire.ForMessages)
+		s.say(claim(wire.KindMessage, 60<<20))
+		s.say(make([]byte, 100))
+		s.Close()
+	}
+	waitFor(t, "all ended", func() bool {
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		return len(b.incoming) == 0
+	})
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(50*256<<10))
+}
+
+func TestHandshakesThatDoNotEnd(t *testing.T) {
+	b := startNode(t, 2, Options{ConnectTimeout: 50 * time.Millisecond})
+	hello := wire.AppendHello(nil, goodHello(wire.ForMessages))
+
+	silent := call(t, b)
+	truncated := call(t, b)
+	truncated.say(hello[:len(hello)-1])
+	slow := call(t, b) // a deadline for each byte would let it go on for ever
+	began := time.Now()
+	go func() {
+		for i := range hello {
+			if _, err := slow.Write(hello[i : i+1]); err != nil {
+				return
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}()
+	for _, s := range []*stranger{silent, truncated, slow} {
+		require.Empty(t, s.hears())
+	}
+	require.GreaterOrEqual(t, time.Since(began), 40*time.Millisecond)
+	require.Zero(t, b.Stats().Accepted)
+}
+
+func TestTooManyConnections(t *testing.T) {
+	b := startNode(t, 2, Options{MaxConnections: 1})
+	first := introduced(t, b, wire.ForMessages)
+	require.Empty(t, call(t, b).hears())
+	require.EqualValues(t, 1, b.Stats().Refused)
+	first.say(message(heartbeat(1, 2, 3)))
+	receive(t, b.messages)
+}
+
+func TestTooManyHandshakes(t *testing.T) {
+	b := startNode(t, 2, Options{})
+	for range maxHandshakes {
+		call(t, b)
+	}
+	require.Empty(t, call(t, b).hears())
+}
+
+// A peer that falls silent without a word, as behind a cut cable, is noticed.
+func TestASilentPeerIsLeft(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l := newLink(conn)
+			l.next(0)
+			conn.Write(wire.AppendWelcome(nil, wire.Answer(raft.Identity{Cluster: "test", Node: 2}, wire.Supported(), goodHello(wire.ForMessages))))
+		}
+	}()
+	a := startNode(t, 1, Options{PeerTimeout: minPeerTimeout})
+	b := startNode(t, 2, Options{PeerTimeout: minPeerTimeout})
+	a.SetPeer(2, listener.Addr().String())
+	waitFor(t, "connected", func() bool { return a.Peers()[0].Connected })
+	began := time.Now()
+
+	// Meanwhile, the other way round: a dialer that falls silent.
+	s := introduced(t, b, wire.ForMessages)
+	require.Empty(t, s.hears(), "no sign of life without a reason")
+	require.InDelta(t, minPeerTimeout.Seconds(), time.Since(began).Seconds(), 1)
+
+	require.EqualValues(t, 2, receive(t, a.unreachable))
+	waitFor(t, "an error", func() bool { return a.Peers()[0].Err != nil })
+	require.ErrorContains(t, a.Peers()[0].Err, "silent")
+}
+
+// An idle connection stays, and a slow Handler keeps the order.
+func TestANewerConnectionTakesOver(t *testing.T) {
+	b := startNode(t, 2, Options{})
+	hold := make(chan struct{})
+	b.onDeliver = func(m []raft.Message) {
+		if m[0].Index == 1 {
+			<-hold
+		}
+	}
+	older := introduced(t, b, wire.ForMessages)
+	older.say(message(heartbeat(1, 2, 1)))
+	waitFor(t, "delivering", func() bool { return b.Stats().BytesReceived > 0 })
+	newer := introduced(t, b, wire.ForMessages)
+	newer.say(message(heartbeat(1, 2, 2)))
+	require.Empty(t, older.hears())
+	close(hold)
+	require.EqualValues(t, 1, receive(t, b.messages).Index)
+	require.EqualValues(t, 2, receive(t, b.messages).Index)
+}
+
+func TestAnOlderNodeSendsFieldsThatThisOneDoesNotKnow(t *testing.T) {
+	b := startNode(t, 2, Options{})
+	s := introduced(t, b, wire.ForMessages)
+	m := heartbeat(1, 2, 4)
+	payload := append(m.Append(nil), 0xfa, 0x7f, 1, 'x') // field 2047, bytes
+	s.say(wire.AppendFrame(nil, wire.KindMessage, payload))
+	require.Equal(t, raftpb.AppendEntries, receive(t, b.messages).Type)
+}
