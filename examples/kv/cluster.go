@@ -67,12 +67,9 @@ func (c *cluster) restart(i int) error {
 	return c.open(i, transport)
 }
 
-// crash ends replica i without a word to the others.
-func (c *cluster) crash(i int) {
-	if r := c.replicas[i].Swap(nil); r != nil {
-		r.crash()
-	}
-}
+// crash ends replica i, which runs, without a word to the others. It returns
+// the time from which on nothing was heard from it.
+func (c *cluster) crash(i int) time.Time { return c.replicas[i].Swap(nil).crash() }
 
 // close ends all replicas.
 func (c *cluster) close(ctx context.Context) error {

@@ -133,8 +133,7 @@ func (d *demo) crash(ctx context.Context) error {
 		if leader, err = d.cluster.leader(ctx); err != nil {
 			return err
 		}
-		crashed = time.Now()
-		d.cluster.crash(leader)
+		crashed = d.cluster.crash(leader)
 		return nil
 	}
 	err := d.watch("crash", l, demoCrashKeys, func() error {

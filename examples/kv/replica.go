@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/storage/wal"
@@ -78,12 +79,15 @@ func (r *replica) close(ctx context.Context) error {
 // crash takes the network and then the disk away beneath the running node,
 // without a word to the others: calls in flight end as they may. It is as near
 // to a crash as one process allows; the end-to-end test kills real processes.
-func (r *replica) crash() {
+// It returns the time from which on nothing was heard from the replica.
+func (r *replica) crash() time.Time {
 	r.transport.Close()
+	silent := time.Now()
 	r.log.Close()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	r.node.Close(ended) // only frees what the node holds
+	return silent
 }
 
 // outcome is what an error of apply says about the command.
