@@ -163,3 +163,113 @@ type Config struct {
 	// Nil: nothing is logged.
 	Logger *zap.Logger
 }
+
+// Validate returns a *ConfigError that names the first wrong field, or nil.
+func (c *Config) Validate() error {
+	d := c.withDefaults()
+	core := d.core(zeroRandom{})
+	if err := core.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case d.Storage == nil:
+		return &ConfigError{"Storage", "must not be nil"}
+	case d.Transport == nil:
+		return &ConfigError{"Transport", "must not be nil"}
+	case len(d.Cluster) > maxClusterBytes:
+		return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(d.Cluster))}
+	case d.MaxPendingBytes < 0 || d.MaxPendingBytes > 1<<30:
+		return &ConfigError{"MaxPendingBytes", "must be positive and at most 1 GiB"}
+	case d.MaxPendingBytes < d.MaxEntryBytes+proposalOverhead:
+		return &ConfigError{"MaxPendingBytes", fmt.Sprintf("must be at least MaxEntryBytes (%d) and %d more, is %d", d.MaxEntryBytes, proposalOverhead, d.MaxPendingBytes)}
+	}
+	return d.validateBootstrap()
+}
+
+// maxClusterBytes bounds the name of a cluster, which every handshake carries.
+const maxClusterBytes = 64
+
+func (c *Config) validateBootstrap() error {
+	if len(c.Bootstrap) == 0 {
+		return nil
+	}
+	bad := func(format string, args ...any) error {
+		return &ConfigError{"Bootstrap", fmt.Sprintf(format, args...)}
+	}
+	if len(c.Bootstrap) > maxMembers {
+		return bad("must have at most %d members, has %d", maxMembers, len(c.Bootstrap))
+	}
+	ids, addresses, self := map[NodeID]bool{}, map[string]NodeID{}, false
+	for _, m := range c.Bootstrap {
+		other, taken := addresses[m.Address]
+		switch {
+		case m.ID == 0:
+			return bad("must not have a member with ID 0")
+		case ids[m.ID]:
+			return bad("has member %d twice", m.ID)
+		case m.Address == "":
+			return bad("member %d must have an Address", m.ID)
+		case taken:
+			return bad("members %d and %d have the same Address, %q", other, m.ID, m.Address)
+		case m.Outgoing || m.Leaving:
+			return bad("member %d must not be Outgoing or Leaving: a new cluster has no joint membership", m.ID)
+		}
+		ids[m.ID], addresses[m.Address] = true, m.ID
+		self = self || m.ID == c.ID
+	}
+	if !self {
+		return bad("must include this node, %d: one that joins later passes none", c.ID)
+	}
+	return nil
+}
+
+// withDefaults returns c with defaults for its zero values, and "never" and
+// "none" made plain: no snapshots are 0 bytes or entries, no trailing entries
+// are 0.
+func (c *Config) withDefaults() Config {
+	d := *c
+	setDefault(&d.ElectionTimeout, DefaultElectionTimeout)
+	setDefault(&d.HeartbeatInterval, DefaultHeartbeatInterval)
+	setDefault(&d.MaxEntryBytes, DefaultMaxEntryBytes)
+	setDefault(&d.MaxMessageBytes, DefaultMaxMessageBytes)
+	setDefault(&d.MaxWindowBytes, DefaultMaxWindowBytes)
+	setDefault(&d.MaxUncommittedBytes, DefaultMaxUncommittedBytes)
+	setDefault(&d.MaxApplyBytes, DefaultMaxApplyBytes)
+	setDefault(&d.MaxPendingBytes, DefaultMaxPendingBytes)
+	setDefault(&d.SnapshotBytes, DefaultSnapshotBytes)
+	setDefault(&d.SnapshotEntries, DefaultSnapshotEntries)
+	setDefault(&d.TrailingEntries, DefaultTrailingEntries)
+	setDefault(&d.Logger, zap.NewNop())
+	d.SnapshotBytes, d.SnapshotEntries = max(d.SnapshotBytes, 0), max(d.SnapshotEntries, 0)
+	d.TrailingEntries = max(d.TrailingEntries, 0)
+	return d
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// core returns the configuration of the core; c has its defaults.
+func (c *Config) core(random Random) CoreConfig {
+	return CoreConfig{
+		ID:                  c.ID,
+		Group:               c.Group,
+		ElectionTimeout:     c.ElectionTimeout,
+		HeartbeatInterval:   c.HeartbeatInterval,
+		MaxEntryBytes:       c.MaxEntryBytes,
+		MaxMessageBytes:     c.MaxMessageBytes,
+		MaxWindowBytes:      c.MaxWindowBytes,
+		MaxUncommittedBytes: c.MaxUncommittedBytes,
+		MaxApplyBytes:       c.MaxApplyBytes,
+		Random:              random,
+		Events:              true,
+	}
+}
+
+// zeroRandom stands in for the source of randomness where none is drawn.
+type zeroRandom struct{}
+
+func (zeroRandom) Uint64() uint64 { return 0 }

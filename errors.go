@@ -102,3 +102,7 @@ type CorruptError struct {
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("raft: storage is corrupt: %s at offset %d: %s (groups and indexes: %v)", e.File, e.Offset, e.Reason, e.Ranges)
 }
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, limit)
+}

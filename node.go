@@ -1,29 +1,201 @@
 package raft
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+)
 
-// (being written) The signatures of a running replica.
+// Node is a running replica of a group, with its state machine, whose results
+// are of type R. Its methods may be called concurrently.
+//
+// It neither opens nor closes its storage and its transport, which must
+// outlive it.
+type Node[R any] struct {
+	x     *executor
+	calls sync.Pool // of *call[R]
+}
 
-// Node is a running replica of a group, with its state machine.
-type Node[R any] struct{}
+// call is a future with room for a result.
+type call[R any] struct {
+	future
+	result R
+}
 
-// Start starts a replica.
-func Start[R any](cfg Config, sm StateMachine[R]) (*Node[R], error) { panic("node") }
+func (n *Node[R]) newCall() *call[R] {
+	if c, ok := n.calls.Get().(*call[R]); ok {
+		return c
+	}
+	c := &call[R]{future: future{done: make(chan error, 1)}}
+	c.owner = c
+	return c
+}
 
-// Propose replicates a command, waits until it is applied here, and returns its result. Works on any node.
-func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) { panic("node") }
+// free takes back a call that has ended, or that was refused or given up.
+func (n *Node[R]) free(c *call[R]) {
+	var none R
+	c.result, c.data, c.seq = none, nil, 0
+	n.calls.Put(c)
+}
 
-// ReadBarrier: after it returns nil, a local read is linearizable.
-func (n *Node[R]) ReadBarrier(ctx context.Context) error { panic("node") }
+// Propose replicates a command and returns its result, once it is committed
+// and applied on this node. It works on any node: a follower passes it on to
+// the leader, and while there is none it waits. The command is copied.
+//
+// It ends when ctx does, at the latest, and needs no deadline. An error says
+// what has become of the command, see also [errors.Is]:
+//
+//   - ErrTooLarge, ErrOverloaded: nothing was taken.
+//   - ErrNotCommitted: it is not committed and never will be. It may be
+//     proposed again.
+//   - ErrOutcomeUnknown: it may have been committed, or may yet be.
+//
+// Beside one of these last two stands the cause, if there is one: ctx.Err(),
+// ErrClosed, or ErrStopped and what stopped the replica. ErrClosed or
+// ErrStopped without them is for a call that came after the end: nothing was
+// taken.
+func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
+	var none R
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("%w: %w", ErrNotCommitted, err)
+	}
+	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit {
+		return none, tooLarge(len(command), limit)
+	}
+	c := n.newCall()
+	defer n.free(c)
+	c.data = bytes.Clone(command)
 
-// Status returns the replica's state.
-func (n *Node[R]) Status() Status { panic("node") }
+	n.x.mu.Lock()
+	err := n.x.replica.propose(n.x.now(), &c.future)
+	n.x.unlock()
+	if err != nil {
+		return none, err
+	}
+	select {
+	case err = <-c.done:
+		return c.result, err
+	case <-ctx.Done():
+	}
+	n.x.mu.Lock()
+	err, given := n.x.replica.abandon(&c.future, ctx.Err())
+	n.x.unlock()
+	if given {
+		return none, err
+	}
+	err = <-c.done // it has ended, just now
+	return c.result, err
+}
 
-// Done is closed when the replica has ended, by Close or by a failure.
-func (n *Node[R]) Done() <-chan struct{} { panic("node") }
+// ReadBarrier waits until this node has applied everything that was committed
+// when it was called. A read of the state machine after it is linearizable. It
+// works on any node, and while there is no leader it waits.
+//
+// It ends when ctx does, with ctx.Err(), and needs no deadline. Other errors
+// are ErrClosed and ErrStopped.
+func (n *Node[R]) ReadBarrier(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := n.newCall()
+	defer n.free(c)
 
-// Err is why the replica ended; nil while it runs, ErrClosed after Close.
-func (n *Node[R]) Err() error { panic("node") }
+	n.x.mu.Lock()
+	err := n.x.replica.readBarrier(n.x.now(), &c.future)
+	n.x.unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case err = <-c.done:
+		return err
+	case <-ctx.Done():
+	}
+	n.x.mu.Lock()
+	given := n.x.replica.abandonRead(&c.future)
+	n.x.mu.Unlock()
+	if given {
+		return fmt.Errorf("raft: read barrier: %w", ctx.Err())
+	}
+	return <-c.done
+}
 
-// Close stops the replica.
-func (n *Node[R]) Close(ctx context.Context) error { panic("node") }
+// Status returns the replica's state at this moment.
+func (n *Node[R]) Status() Status {
+	n.x.mu.Lock()
+	defer n.x.mu.Unlock()
+	return n.x.replica.core.Status()
+}
+
+// Done is closed when the replica has ended, by Close or by a failure of its
+// storage or its state machine. Close is still to be called after a failure.
+func (n *Node[R]) Done() <-chan struct{} { return n.x.done }
+
+// Err is why the replica has ended: nil while it runs, ErrClosed after Close,
+// or an error that is ErrStopped and wraps what failed.
+func (n *Node[R]) Err() error { return n.x.err() }
+
+// Close ends the replica and all calls: those that may have reached a log with
+// ErrOutcomeUnknown, others with ErrNotCommitted, all with ErrClosed. It waits
+// until the node makes no more calls to its state machine, storage and
+// transport, or until ctx ends, whose error it returns then. It may be called
+// more than once.
+func (n *Node[R]) Close(ctx context.Context) error {
+	n.x.end(ErrClosed)
+	select {
+	case <-n.x.idle:
+		return nil
+	default:
+	}
+	select {
+	case <-n.x.idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("raft: close: the state machine, a snapshot or the transport is still busy: %w", ctx.Err())
+	}
+}
+
+// typedMachine is a StateMachine as the executor sees it.
+type typedMachine[R any] struct {
+	sm       StateMachine[R]
+	commands []Entry // reused, for batches that hold other entries too
+	results  []R
+}
+
+func (m *typedMachine[R]) apply(entries []Entry) error {
+	commands := entries
+	for i := range entries {
+		if entries[i].Type != EntryCommand {
+			commands = m.filter(entries)
+			break
+		}
+	}
+	if len(commands) == 0 {
+		return nil
+	}
+	m.results = slices.Grow(m.results[:0], len(commands))[:len(commands)]
+	return m.sm.Apply(commands, m.results)
+}
+
+// filter returns the commands among entries.
+func (m *typedMachine[R]) filter(entries []Entry) []Entry {
+	for i := range entries {
+		if entries[i].Type == EntryCommand {
+			m.commands = append(m.commands, entries[i])
+		}
+	}
+	return m.commands
+}
+
+func (m *typedMachine[R]) deliver(i int, f *future) { f.owner.(*call[R]).result = m.results[i] }
+
+func (m *typedMachine[R]) release() {
+	m.commands, m.results = reuse(m.commands), reuse(m.results)
+}
+
+func (m *typedMachine[R]) snapshot() (io.WriterTo, error) { return m.sm.Snapshot() }
+
+func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }

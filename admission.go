@@ -1,0 +1,119 @@
+package raft
+
+import "errors"
+
+// Admission makes the batches. Proposals wait, on the leader's own waiting
+// list or in the inbox of forwarded ones, and move on together when
+//
+//   - no write of this replica is in flight: the disk is idle, or
+//   - all that was admitted has committed, so that a hung disk of the leader
+//     does not gate a healthy quorum, or
+//   - a message's worth of bytes waits.
+//
+// A follower forwards by the same rule: its writes are the group's.
+//
+// Admitting each at once costs more than twice the CPU per proposal.
+func (r *replica) mayRoute() bool {
+	return r.durable == r.saved ||
+		r.core.Commit() >= r.core.Last() ||
+		r.proposals.waitingBytes+r.inbox.bytes >= r.cfg.MaxMessageBytes
+}
+
+// route moves waiting proposals to the leader, whoever that is.
+func (r *replica) route(now Instant) {
+	if term := r.core.Term(); term != r.forward.term {
+		r.enterTerm(term)
+	}
+	if r.core.Role() == Leader {
+		if !r.proposals.waiting.empty() || !r.inbox.empty() {
+			r.admit(now)
+		}
+		return
+	}
+	r.forwardTo(now, r.core.Leader())
+}
+
+// enterTerm forgets what was about the leader of the term before.
+func (r *replica) enterTerm(term Term) {
+	r.forward.enter(term, &r.proposals)
+	r.inbox.clear() // never admitted, and meant for that term's leader only
+}
+
+// admit moves what waits into the leader's log, in chunks that fit. What does
+// not fit goes on waiting; MaxPendingBytes bounds it.
+func (r *replica) admit(now Instant) {
+	limit := r.cfg.MaxMessageBytes
+	for r.mayRoute() {
+		if r.inbox.full && r.inbox.fullAt == r.core.Commit() {
+			return // the core has refused, and nothing has committed since
+		}
+		forwarded, own := r.gather(limit)
+		n := len(r.batch)
+		if n == 0 {
+			return
+		}
+		first, err := r.core.Propose(now, r.batch)
+		r.batch = reuse(r.batch)
+		switch {
+		case err == nil:
+			r.inbox.full = false
+			r.answerForwarded(r.inbox.take(forwarded), first)
+			r.admitted(own, first+Index(forwarded))
+		case !errors.Is(err, ErrOverloaded):
+			return // not the leader any more
+		case r.core.Commit() < r.core.Last() || n == 1:
+			r.inbox.full, r.inbox.fullAt = true, r.core.Commit()
+			return
+		default:
+			limit /= 2 // it can only have been too much at once
+		}
+	}
+}
+
+// gather puts entries of at most limit bytes of data, at least one entry, into
+// r.batch, and returns how many are forwarded and how many this replica's own.
+// The two kinds take turns at being first, so that neither starves.
+func (r *replica) gather(limit int) (forwarded, own int) {
+	r.inbox.turn = !r.inbox.turn
+	half := limit
+	if !r.proposals.waiting.empty() && r.inbox.turn {
+		half = limit / 2
+	}
+	bytes := 0
+	for _, e := range r.inbox.entries[r.inbox.head:] {
+		if bytes += len(e.Data); bytes > half && len(r.batch) > 0 {
+			bytes -= len(e.Data)
+			break
+		}
+		r.batch = append(r.batch, e)
+		forwarded++
+	}
+	sequence := r.proposals.next
+	for f := r.proposals.waiting.head; f != nil; f = f.next {
+		if bytes += len(f.data); bytes > limit && len(r.batch) > 0 {
+			break
+		}
+		r.batch = append(r.batch, r.entry(f.data, sequence))
+		sequence++
+		own++
+	}
+	return forwarded, own
+}
+
+// entry returns an entry of this replica's own.
+func (r *replica) entry(data []byte, sequence uint64) Entry {
+	e := Entry{Type: EntryCommand, Data: data}
+	e.Origin.Node, e.Origin.Incarnation, e.Origin.Sequence = r.cfg.ID, r.incarnation, sequence
+	return e
+}
+
+// admitted records that the first n waiting proposals are in the log, from
+// index first on.
+func (r *replica) admitted(n int, first Index) {
+	term := r.core.Term()
+	for i := range n {
+		f := r.proposals.waiting.head
+		r.dequeue(f)
+		r.proposals.add(f, term, first+Index(i))
+	}
+}

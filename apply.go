@@ -1,0 +1,96 @@
+package raft
+
+import "fmt"
+
+// What the state machine has to do is a queue of tasks, done one at a time and
+// in order: so Apply, Snapshot and Restore never overlap.
+
+type taskKind uint8
+
+const (
+	taskApply   taskKind = iota // apply the commands among entries
+	taskRestore                 // replace the state by the newest snapshot
+	taskCapture                 // capture the state, for snapshot
+)
+
+// A task is for the state machine. It is answered by applied, by restored, or
+// by snapshotTaken when the captured state has been written.
+type task struct {
+	kind     taskKind
+	entries  []Entry
+	snapshot Snapshot // of taskRestore: the one that the core asks for
+}
+
+// applying is where the state machine is.
+type applying struct {
+	tasks []task
+	index Index // all up to here has been applied
+	term  Term  // of the entry at index, or a later one met before
+}
+
+func (a *applying) push(t task) { a.tasks = append(a.tasks, t) }
+
+// nextTask removes and returns the first task.
+func (r *replica) nextTask() (task, bool) {
+	a := &r.apply
+	if r.ended != nil || len(a.tasks) == 0 {
+		return task{}, false
+	}
+	t := a.tasks[0]
+	n := copy(a.tasks, a.tasks[1:])
+	a.tasks[n] = task{}
+	a.tasks = a.tasks[:n]
+	return t, true
+}
+
+// applied says that a taskApply has been done. The result of a completion
+// counts the commands among its entries.
+func (r *replica) applied(now Instant, t *task, err error) {
+	if r.ended != nil {
+		return
+	}
+	if err != nil {
+		r.end(stopped(fmt.Errorf("state machine: apply: %w", err)))
+		return
+	}
+	commands, bytes := 0, 0
+	for i := range t.entries {
+		e := &t.entries[i]
+		bytes += len(e.Data)
+		if e.Term > r.apply.term {
+			r.loseBefore(e.Term)
+			r.apply.term = e.Term
+		}
+		if e.Type == EntryCommand {
+			r.met(e, commands)
+			commands++
+		}
+	}
+	r.apply.index = t.entries[len(t.entries)-1].Index
+	r.core.Applied(now, r.apply.index)
+	r.readsApplied()
+	r.countApplied(len(t.entries), bytes)
+	r.settle(now)
+}
+
+// restored says that a taskRestore has been done: the state is that of the
+// snapshot opened, which may be newer than the one that the core asked for
+// (see snapshots.go).
+func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
+	if r.ended != nil {
+		return
+	}
+	if err == nil && opened.Index < t.snapshot.Index {
+		err = fmt.Errorf("the newest snapshot is of index %d, not of %d", opened.Index, t.snapshot.Index)
+	}
+	if err != nil {
+		r.end(stopped(fmt.Errorf("restore snapshot: %w", err)))
+		return
+	}
+	r.skipTo(&opened)
+	r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)
+	r.snapshotRestored(opened.Index)
+	r.core.Applied(now, r.apply.index)
+	r.readsApplied()
+	r.settle(now)
+}

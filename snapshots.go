@@ -1,0 +1,151 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// Snapshots: taking, receiving and restoring them.
+//
+// A snapshot holds committed entries only, whoever took it and in whatever
+// term it was sent. From that follows that these are safe, whatever crashes:
+//
+//   - A received snapshot is committed to the storage before the core hears of
+//     it, and the core may then decline it: the term has moved on, or the log
+//     has caught up. The storage's newest snapshot is then newer than the
+//     core's. After a crash Load starts from it, with the log above it if that
+//     agrees, and otherwise without: a log that lacks the entry (index, term)
+//     of a committed prefix's end holds nothing above it that can be committed.
+//   - A restore uses what OpenSnapshot gives: the newest. If it is newer than
+//     the one that the core asked for, Applied says so, and the core does not
+//     hand out the entries up to there: they are committed, and the state has
+//     them. It is never older: whatever the core asks for was committed to
+//     the storage before, and the storage keeps the newest.
+//   - A local snapshot, of a lower index, that is committed while a newer one
+//     is received changes nothing: the storage keeps the newest, and the core
+//     is not told.
+//   - A crash between a snapshot's Commit and the Write that installs it, or
+//     half-way through a restore: Load returns the snapshot, and the core's
+//     first wish is to restore it (scenario H18).
+//
+// One snapshot at a time is on its way in, from its first byte until the core
+// has declined it or the state machine has been restored from it.
+
+var (
+	errBusy     = errors.New("raft: another snapshot is being received or restored")
+	errDeclined = errors.New("raft: the snapshot comes from a leader of an earlier term")
+)
+
+type snapshots struct {
+	newest     Index // of those that the core knows to be in the storage
+	incoming   bool  // one is being received or restored
+	installing bool  // the core has accepted it
+
+	taking  bool // one is being captured or written
+	entries int64
+	bytes   int64 // applied since the last one began
+}
+
+// countApplied begins a snapshot when enough has been applied since the last.
+func (r *replica) countApplied(entries, bytes int) {
+	s := &r.snapshots
+	s.entries += int64(entries)
+	s.bytes += int64(bytes)
+	due := r.cfg.SnapshotEntries > 0 && s.entries >= r.cfg.SnapshotEntries ||
+		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes
+	if !due || s.taking || s.installing {
+		return
+	}
+	meta, err := r.core.SnapshotAt(r.apply.index)
+	if err != nil {
+		return // it has moved past this index
+	}
+	s.taking, s.entries, s.bytes = true, 0, 0
+	r.apply.push(task{kind: taskCapture, snapshot: meta})
+}
+
+// snapshotTaken says that taking a snapshot has ended: that it is committed in
+// the storage, or why not. The next one is due after as much again.
+func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
+	if r.ended != nil {
+		return
+	}
+	s := &r.snapshots
+	s.taking = false
+	if err == nil && meta.Index > s.newest {
+		s.newest = meta.Index
+		through := meta.Index - min(meta.Index, Index(r.cfg.TrailingEntries))
+		r.core.Compacted(now, meta, through)
+		r.io.compact(through)
+	}
+	r.settle(now)
+}
+
+// beginReceive says whether the data of the snapshot that m announces is
+// wanted: if so, endReceive follows. If not, err is what to tell the sender.
+func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error) {
+	switch {
+	case r.ended != nil:
+		return false, r.ended
+	case m.Type != raftpb.InstallSnapshot || m.Group != r.cfg.Group || m.To != r.cfg.ID || m.Snapshot == nil || m.Snapshot.Index == 0:
+		return false, fmt.Errorf("%w: not a snapshot for this replica", ErrMalformed)
+	case m.Term < r.core.Term() || m.Snapshot.Index <= r.core.Commit():
+		// The core does not install it, for the same reason, so that it does
+		// not matter that the data is missing. It answers with what it has.
+		return false, r.stepSnapshot(now, m)
+	case r.snapshots.incoming:
+		return false, errBusy
+	}
+	r.snapshots.incoming = true
+	return true, nil
+}
+
+// endReceive says that the snapshot announced by m is committed in the
+// storage, or why not, and returns what to tell the sender.
+func (r *replica) endReceive(now Instant, m *Message, err error) error {
+	if r.ended != nil {
+		return r.ended
+	}
+	r.snapshots.incoming = false
+	if err == nil {
+		err = r.stepSnapshot(now, m)
+	}
+	r.snapshots.incoming = r.snapshots.incoming || r.snapshots.installing
+	return err
+}
+
+// stepSnapshot lets the core decide about a snapshot. It is accepted if all
+// that it holds is committed here then, already or by it.
+func (r *replica) stepSnapshot(now Instant, m *Message) error {
+	err := r.core.Step(now, m)
+	r.settle(now)
+	switch {
+	case r.ended != nil:
+		return r.ended
+	case err != nil:
+		return err
+	case r.core.Commit() < m.Snapshot.Index:
+		return errDeclined
+	}
+	return nil
+}
+
+// snapshotRestored says that the state machine has been restored from the
+// snapshot of index.
+func (r *replica) snapshotRestored(index Index) {
+	s := &r.snapshots
+	s.incoming, s.installing = false, false
+	s.newest = max(s.newest, index)
+	s.entries, s.bytes = 0, 0
+}
+
+// snapshotSent answers one of effects.snapshots.
+func (r *replica) snapshotSent(now Instant, peer NodeID, index Index, err error) {
+	if r.ended != nil {
+		return
+	}
+	r.core.SnapshotSent(now, peer, index, err)
+	r.settle(now)
+}
