@@ -61,8 +61,15 @@ type Survival struct {
 // Nothing of the unsynced survives.
 var Nothing = Fraction(0, 1)
 
-// Everything survives: the process was killed, not the machine.
+// Everything survives.
 var Everything = Fraction(1, 1)
+
+// Last is the survival of the last unsynced change alone, of each file and of
+// each directory: a disk keeps no order.
+var Last = Survival{
+	Writes: func(_ string, unsynced []Write) []Write { return unsynced[len(unsynced)-1:] },
+	Names:  func(_ string, unsynced []NameOp) []NameOp { return unsynced[len(unsynced)-1:] },
+}
 
 // Fraction is the survival of the first num/den of each file's unsynced
 // bytes, in whole sectors, and of each directory's changes.
@@ -95,14 +102,27 @@ func Fraction(num, den int) Survival {
 	}
 }
 
+// Kill is the end of the process and not of the machine: open files are dead
+// and locks are free, and what was not synced is still seen and still not
+// durable.
+func (m *Mem) Kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kill()
+}
+
+func (m *Mem) kill() {
+	m.epoch++
+	m.down = false
+	m.locks = map[string]*memLock{}
+}
+
 // Crash is a power loss and a restart: what was not synced is gone, except for
 // what survives; open files are dead, locks are free.
 func (m *Mem) Crash(survives Survival) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epoch++
-	m.down = false
-	m.locks = map[string]*memLock{}
+	m.kill()
 
 	nodes := map[*inode]bool{}
 	for _, names := range []map[string]*inode{m.names, m.durable} {

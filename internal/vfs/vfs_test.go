@@ -139,9 +139,7 @@ func TestCrashForgetsNames(t *testing.T) {
 
 	require.NoError(t, m.Rename("/old", "/first"))
 	require.NoError(t, m.Rename("/gone", "/second"))
-	onlyLast := Everything
-	onlyLast.Names = func(_ string, ops []NameOp) []NameOp { return ops[len(ops)-1:] }
-	m.Crash(onlyLast)
+	m.Crash(Last)
 	require.Equal(t, []string{"/old", "/second"}, m.Names())
 	require.Equal(t, "gone", read(t, m, "/second"))
 }
@@ -185,6 +183,20 @@ func TestHookFailsCalls(t *testing.T) {
 	m.Crash(Nothing)
 	_, err = m.List("/")
 	require.NoError(t, err)
+}
+
+func TestKillLeavesThePageCache(t *testing.T) {
+	m := NewMem()
+	f, err := m.Create("/f")
+	require.NoError(t, err)
+	require.NoError(t, m.SyncDir("/"))
+	write(t, f, 0, "unsynced")
+	m.Kill()
+	_, err = f.ReadAt(make([]byte, 1), 0)
+	require.ErrorIs(t, err, ErrCrashed)
+	require.Equal(t, "unsynced", read(t, m, "/f"))
+	m.Crash(Nothing)
+	require.Empty(t, read(t, m, "/f"))
 }
 
 func TestCapacity(t *testing.T) {
