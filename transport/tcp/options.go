@@ -29,7 +29,8 @@ const (
 	maxHandshakes    = 64                    // incoming connections that have not introduced themselves
 	minBackoff       = 20 * time.Millisecond // after the first failure
 	writeBytes       = 256 << 10             // at most in one write, which has PeerTimeout
-	keptBufferBytes  = 1 << 20               // larger send buffers are let go
+	keptBufferBytes  = 4 << 20               // larger send buffers are let go after use,
+	idleBufferBytes  = 64 << 10              // and those that are larger than this when nothing is sent
 	minPeerTimeout   = 4 * wire.PingInterval // a peer that says something so often is not silent
 	minMaxFrameBytes = 64 << 10
 )

@@ -70,6 +70,15 @@ func (o *outbox) release(batch []byte) (spare []byte) {
 	return batch[:0]
 }
 
+// trim lets go of a large buffer in which nothing gathers.
+func (o *outbox) trim() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.pending) == 0 && cap(o.pending) > idleBufferBytes {
+		o.pending = nil
+	}
+}
+
 // discard drops what has gathered and returns how many messages that were.
 func (o *outbox) discard() int {
 	o.mu.Lock()

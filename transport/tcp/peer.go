@@ -95,6 +95,7 @@ func (p *peer) write(l *link, silent chan error) error {
 	defer ping.Stop()
 	pingFrame := wire.AppendFrame(nil, wire.KindPing, nil)
 	var spare []byte
+	idle := false
 	for {
 		select {
 		case <-p.ctx.Done():
@@ -103,10 +104,16 @@ func (p *peer) write(l *link, silent chan error) error {
 			silent <- err
 			return err
 		case <-ping.C:
+			if idle {
+				spare = nil
+				p.out.trim()
+			}
+			idle = true
 			if err := l.write(pingFrame, p.t.opts.PeerTimeout); err != nil {
 				return err
 			}
 		case <-p.out.wake:
+			idle = false
 			batch, messages := p.out.take(spare)
 			err := l.write(batch, p.t.opts.PeerTimeout)
 			bytes := len(batch)

@@ -174,29 +174,36 @@ func (r *Reader) resize(size int) {
 // Next returns the next complete frame, or ok false when there is none yet.
 // The error is a *FrameError; it comes again with each later call.
 func (r *Reader) Next() (f Frame, ok bool, err error) {
-	b := r.buf[r.start:r.end]
+	f, n, err := Parse(r.buf[r.start:r.end], r.limit)
+	r.start += n
+	return f, n > 0, err
+}
+
+// Parse returns the frame that b starts with and its length, or length 0 when
+// b does not hold all of it. The payload, of at most limit bytes, is a part of
+// b. The error is a *FrameError.
+func Parse(b []byte, limit int) (f Frame, n int, err error) {
 	if len(b) < HeaderBytes {
-		return Frame{}, false, nil
+		return Frame{}, 0, nil
 	}
 	header := b[:HeaderBytes]
 	if headerCheck(header) != binary.LittleEndian.Uint16(header[6:]) {
-		return Frame{}, false, &FrameError{"wrong check of the header"}
+		return Frame{}, 0, &FrameError{"wrong check of the header"}
 	}
 	length := binary.LittleEndian.Uint32(header)
-	if uint64(length) > uint64(r.limit) {
-		return Frame{}, false, &FrameError{fmt.Sprintf("%d bytes, at most %d are allowed", length, r.limit)}
+	if uint64(length) > uint64(limit) {
+		return Frame{}, 0, &FrameError{fmt.Sprintf("%d bytes, at most %d are allowed", length, limit)}
 	}
 	if header[5] != 0 {
-		return Frame{}, false, &FrameError{fmt.Sprintf("unknown flags %#x", header[5])}
+		return Frame{}, 0, &FrameError{fmt.Sprintf("unknown flags %#x", header[5])}
 	}
 	total := HeaderBytes + int(length)
 	if len(b) < total {
-		return Frame{}, false, nil
+		return Frame{}, 0, nil
 	}
 	payload := b[HeaderBytes:total:total]
 	if frameCRC(header, payload) != binary.LittleEndian.Uint32(header[8:]) {
-		return Frame{}, false, &FrameError{"wrong CRC"}
+		return Frame{}, 0, &FrameError{"wrong CRC"}
 	}
-	r.start += total
-	return Frame{Kind: Kind(header[4]), Payload: payload}, true, nil
+	return Frame{Kind: Kind(header[4]), Payload: payload}, total, nil
 }
