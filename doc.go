@@ -33,14 +33,13 @@
 //	ErrNotCommitted    definitely not committed, and never will be: it may be proposed again
 //	ErrOverloaded      not taken, a bound on memory is reached: try again later
 //	ErrTooLarge        not taken, larger than Config.MaxEntryBytes
-//	ErrNotLeader       not taken, and no leader took it
-//	ErrClosed          not taken, this node is closing or closed
+//	ErrClosed          not taken, this node is closed
+//	ErrStopped         not taken, this node's storage or state machine has failed
 //	ErrOutcomeUnknown  may be committed, or may be later; this node cannot know
-//	ErrStopped         this node's storage or state machine has failed; see Node.Err
 //
-// When several of them match, ErrOutcomeUnknown prevails. A command whose
-// context ends while it waits may still be committed; the error then wraps the
-// context's error and says which of the cases it is.
+// ErrNotCommitted and ErrOutcomeUnknown wrap their cause, such as ErrClosed or
+// the context's error, so they are to be asked for first. While no leader is
+// known a proposal waits, until its context ends.
 //
 // After ErrOutcomeUnknown, repeat only what may take effect twice, such as
 // setting a key to the only value that it will ever have, or what the state

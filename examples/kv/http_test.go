@@ -155,13 +155,13 @@ func TestHTTPOutcomes(t *testing.T) {
 		{raft.ErrNotCommitted, 503, notCommitted},
 		{raft.ErrOverloaded, 503, notCommitted},
 		{raft.ErrClosed, 503, notCommitted},
-		{&raft.NotLeaderError{Leader: 1}, 503, notCommitted},
+		{raft.ErrStopped, 503, notCommitted},
 		{raft.ErrTooLarge, 413, notCommitted},
 		{raft.ErrOutcomeUnknown, 503, unknown},
 		{errors.Join(raft.ErrOutcomeUnknown, raft.ErrClosed), 503, unknown},
-		{raft.ErrStopped, 503, unknown},
-		{context.DeadlineExceeded, 503, unknown},
-		{errors.Join(context.DeadlineExceeded, raft.ErrNotCommitted), 503, notCommitted},
+		{errors.Join(raft.ErrOutcomeUnknown, raft.ErrStopped), 503, unknown},
+		{errors.Join(raft.ErrOutcomeUnknown, context.DeadlineExceeded), 503, unknown},
+		{errors.Join(raft.ErrNotCommitted, context.DeadlineExceeded), 503, notCommitted},
 		{errors.New("anything else"), 503, unknown},
 	}
 	for _, test := range tests {

@@ -153,8 +153,8 @@ func (l *load) replica(home *int) (*replica, error) {
 // pause waits a moment before a request that failed with err is repeated.
 func pause(ctx context.Context, err error) error {
 	wait := time.Millisecond
-	if errors.Is(err, raft.ErrOverloaded) || errors.Is(err, raft.ErrNotLeader) {
-		wait = 20 * time.Millisecond // what it waits for takes that long
+	if errors.Is(err, raft.ErrOverloaded) {
+		wait = 20 * time.Millisecond
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

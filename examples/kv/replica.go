@@ -104,11 +104,11 @@ func outcomeOf(err error) outcome {
 	}
 	for _, definite := range []error{
 		errNotFound, errConflict, errMalformed,
-		raft.ErrNotCommitted, raft.ErrNotLeader, raft.ErrOverloaded, raft.ErrTooLarge, raft.ErrClosed,
+		raft.ErrNotCommitted, raft.ErrOverloaded, raft.ErrTooLarge, raft.ErrClosed, raft.ErrStopped,
 	} {
 		if errors.Is(err, definite) {
 			return notCommitted
 		}
 	}
-	return unknown // a time-out, for instance: the command may be on its way
+	return unknown
 }
