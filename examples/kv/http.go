@@ -198,17 +198,10 @@ type memberReply struct {
 	Voter   bool        `json:"voter"`
 }
 
-var roleNames = map[raft.Role]string{
-	raft.Follower:     "follower",
-	raft.PreCandidate: "pre-candidate",
-	raft.Candidate:    "candidate",
-	raft.Leader:       "leader",
-}
-
 func (a api) status(w http.ResponseWriter, r *http.Request) {
 	s := a.backend.status()
 	reply := statusReply{
-		ID: s.ID, Role: roleNames[s.Role], Leader: s.Leader, Term: s.Term,
+		ID: s.ID, Role: s.Role.String(), Leader: s.Leader, Term: s.Term,
 		Commit: s.Commit, Applied: s.Applied,
 		First: s.First, Last: s.Last, Snapshot: s.Snapshot, Marked: s.Marked,
 		Members: make([]memberReply, 0, len(s.Membership.Members)),

@@ -186,6 +186,11 @@ func clusterName(peers []raft.Member) string {
 	return fmt.Sprintf("kv-%x", h.Sum(nil)[:8])
 }
 
+// shutdownGrace is how long requests in progress may take to end. Without a
+// quorum they would not end, and a connection that has sent nothing yet counts
+// as one.
+const shutdownGrace = time.Second
+
 // serveHTTP answers requests until ctx ends, then lets those in progress end,
 // or until the replica fails.
 func serveHTTP(ctx context.Context, listener net.Listener, r *replica) error {
@@ -201,9 +206,13 @@ func serveHTTP(ctx context.Context, listener net.Listener, r *replica) error {
 		return r.node.Err()
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
-	return server.Shutdown(grace)
+	err := server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close() // clients that take longer are cut off
+	}
+	return err
 }
 
 // newLogger writes lines for a person to w.
