@@ -177,14 +177,15 @@ func (l *load) percentile(p float64) time.Duration {
 	return l.latencies[int(p*float64(len(l.latencies)-1))]
 }
 
-// firstAfter returns the first acknowledgement of a write that began after t.
-func (l *load) firstAfter(t time.Time) (first write, found bool) {
+// firstAfter returns the first acknowledged one of the writes that began after
+// t, of which there must be one.
+func (l *load) firstAfter(t time.Time) (first write) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.writes {
-		if w.begun.After(t) && (!found || w.ended.Before(first.ended)) {
-			first, found = w, true
+		if w.begun.After(t) && (first.key == "" || w.ended.Before(first.ended)) {
+			first = w
 		}
 	}
-	return first, found
+	return first
 }
