@@ -86,6 +86,26 @@ func TestClusterToleratesF(t *testing.T) {
 	}
 }
 
+// A linearizable read through any node sees what another one has just
+// acknowledged.
+func TestClusterReadsWhatWasAcknowledgedElsewhere(t *testing.T) {
+	ctx, cancel := withTimeout(t, patience)
+	defer cancel()
+	c := newTestCluster(t, 3)
+	replicas := c.running()
+	for i := range 300 {
+		value := fmt.Sprint(i)
+		_, err := replicas[i%3].apply(ctx, put("key", value))
+		require.NoError(t, err)
+		for _, r := range replicas {
+			it, found, err := r.read(ctx, "key")
+			require.NoError(t, err)
+			require.True(t, found)
+			require.Equal(t, value, it.value, "node %d, after a write through node %d", r.id, replicas[i%3].id)
+		}
+	}
+}
+
 // All replicas crash at once; what was acknowledged is in their logs.
 func TestClusterSurvivesCrashOfAll(t *testing.T) {
 	ctx, cancel := withTimeout(t, patience)
