@@ -19,13 +19,13 @@ func (r *replica) mayRoute() bool {
 		r.proposals.waitingBytes+r.inbox.bytes >= r.cfg.MaxMessageBytes
 }
 
+func (r *replica) proposalsWait() bool { return !r.proposals.waiting.empty() || !r.inbox.empty() }
+
 // route moves waiting proposals to the leader, whoever that is.
 func (r *replica) route(now Instant) {
-	if term := r.core.Term(); term != r.forward.term {
-		r.enterTerm(term)
-	}
+	r.syncTerm()
 	if r.core.Role() == Leader {
-		if !r.proposals.waiting.empty() || !r.inbox.empty() {
+		if r.proposalsWait() {
 			r.admit(now)
 		}
 		return
@@ -33,10 +33,13 @@ func (r *replica) route(now Instant) {
 	r.forwardTo(now, r.core.Leader())
 }
 
-// enterTerm forgets what was about the leader of the term before.
-func (r *replica) enterTerm(term Term) {
-	r.forward.enter(term, &r.proposals)
-	r.inbox.clear() // never admitted, and meant for that term's leader only
+// syncTerm forgets, when the term has changed, what was about the leader of the
+// one before.
+func (r *replica) syncTerm() {
+	if term := r.core.Term(); term != r.forward.term {
+		r.forward.enter(term, &r.proposals)
+		r.inbox.clear() // never admitted, and meant for that term's leader only
+	}
 }
 
 // admit moves what waits into the leader's log, in chunks that fit. What does

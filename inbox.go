@@ -87,9 +87,7 @@ func (r *replica) takeForwarded(m *Message) {
 	if r.core.Role() != Leader || m.Term != r.core.Term() || !validForward(m) {
 		return
 	}
-	if m.Term != r.forward.term {
-		r.enterTerm(m.Term)
-	}
+	r.syncTerm()
 	key := originKey{m.From, m.Entries[0].Origin.Incarnation}
 	o := r.inbox.origins[key]
 	if o == nil {

@@ -189,7 +189,8 @@ func (r *replica) unreachable(now Instant, peer NodeID) {
 // settle ends every input: it moves into the core what may, and drains it.
 func (r *replica) settle(now Instant) {
 	r.moved = true
-	for {
+	for again := true; again; {
+		commit := r.core.Commit()
 		r.route(now)
 		r.askRead(now)
 		r.drain(now)
@@ -197,11 +198,9 @@ func (r *replica) settle(now Instant) {
 			r.end(stopped(err))
 			return
 		}
-		if !r.mayAskRead(now) {
-			return
-		}
-		// A read was confirmed within this drain: the ones that waited for
-		// it to end are next.
+		// A commit, or the end of a read, which this drain has brought about
+		// may be what others wait for.
+		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now)
 	}
 }
 
