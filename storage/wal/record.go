@@ -97,6 +97,7 @@ type encoded struct {
 	buf         []byte
 	entries     []entryMeta
 	memberships []raft.MembershipAt
+	hardState   raft.HardState
 }
 
 func (e *encoded) reset() {
@@ -119,7 +120,8 @@ func (e *encoded) save(group raft.GroupID, w *raft.Write) error {
 		flags |= flagSnapshot
 	}
 	b := beginRecord(e.buf, recordSave, flags, group)
-	b = appendMessage(b, &w.HardState)
+	e.hardState = w.HardState // a copy, so that w need not escape to the heap
+	b = appendMessage(b, &e.hardState)
 	if flags&flagIdentity != 0 {
 		b = appendIdentity(b, w.Identity)
 	}
