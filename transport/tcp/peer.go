@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -114,7 +115,14 @@ func (p *peer) write(l *link, silent chan error) error {
 			}
 		case <-p.out.wake:
 			idle = false
+			if size := p.out.takeOversize(); size > 0 {
+				p.t.log.Error("a message is larger than MaxFrameBytes, and can never be sent", zap.Uint64("peer", uint64(p.id)), zap.Int("bytes", size))
+			}
 			batch, messages := p.out.take(spare)
+			if messages == 0 { // discarded, or none that fitted
+				spare = p.out.release(batch)
+				continue
+			}
 			err := l.write(batch, p.t.opts.PeerTimeout)
 			bytes := len(batch)
 			spare = p.out.release(batch)
@@ -134,13 +142,14 @@ func (p *peer) listen(l *link) error {
 	defer l.close()
 	for {
 		f, err := l.next(p.t.opts.PeerTimeout)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("raft/tcp: node %d at %s has been silent for %v", p.id, p.address, p.t.opts.PeerTimeout)
-		}
-		if err != nil {
+		case err == io.EOF:
+			return fmt.Errorf("raft/tcp: node %d at %s has closed the connection", p.id, p.address)
+		case err != nil:
 			return err
-		}
-		if f.Kind != wire.KindAlive {
+		case f.Kind != wire.KindAlive:
 			return &protocolError{fmt.Sprintf("frame of kind %d where only signs of life are expected", f.Kind)}
 		}
 	}
