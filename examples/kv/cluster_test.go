@@ -41,6 +41,7 @@ func (c *cluster) waitForSameHash(ctx context.Context) error {
 func TestClusterToleratesF(t *testing.T) {
 	for _, n := range []int{3, 5, 7} {
 		t.Run(fmt.Sprint(n, " nodes"), func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := withTimeout(t, patience)
 			defer cancel()
 			c := newTestCluster(t, n)
@@ -89,6 +90,7 @@ func TestClusterToleratesF(t *testing.T) {
 // A linearizable read through any node sees what another one has just
 // acknowledged.
 func TestClusterReadsWhatWasAcknowledgedElsewhere(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := withTimeout(t, patience)
 	defer cancel()
 	c := newTestCluster(t, 3)
@@ -108,6 +110,7 @@ func TestClusterReadsWhatWasAcknowledgedElsewhere(t *testing.T) {
 
 // All replicas crash at once; what was acknowledged is in their logs.
 func TestClusterSurvivesCrashOfAll(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := withTimeout(t, patience)
 	defer cancel()
 	c := newTestCluster(t, 3)
@@ -124,6 +127,7 @@ func TestClusterSurvivesCrashOfAll(t *testing.T) {
 
 // The demonstration, as a user runs it.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, buildBinary())
 	ctx, cancel := context.WithTimeout(t.Context(), demoHardLimit+time.Second)
 	defer cancel()
@@ -138,6 +142,7 @@ func TestDemo(t *testing.T) {
 // The check at the end of the demonstration finds what is missing, and what
 // has another value.
 func TestDemoVerifyFindsLoss(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := withTimeout(t, patience)
 	defer cancel()
 	c := newTestCluster(t, demoReplicas)

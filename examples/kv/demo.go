@@ -39,10 +39,15 @@ func runDemo(ctx context.Context, stdout *os.File, stderr io.Writer) int {
 
 	d := &demo{report: newReport(stdout), dir: dir}
 	if err := d.run(ctx); err != nil {
+		d.report.clear()
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			fmt.Fprintln(stderr, "kv: interrupted")
+			os.RemoveAll(dir)
+			return exitFailed
+		}
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
-		d.report.clear()
 		fmt.Fprintf(stderr, "kv: FAILED: %v\nkv: the logs are kept in %s\n", err, dir)
 		return exitFailed
 	}
