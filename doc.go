@@ -9,8 +9,8 @@
 // A service implements StateMachine: Apply executes commands, Snapshot and
 // Restore save and replace the state. It opens a Storage, usually that of
 // package storage/wal, and a Transport, usually that of package transport/tcp,
-// and calls Start. The Example below is a whole service; examples/kv in the
-// repository is a larger one.
+// and calls Start with a state machine that is still empty. The Example below
+// is a whole service; examples/kv in the repository is a larger one.
 //
 // Commands are bytes that the service encodes as it likes. Node.Propose
 // replicates one and returns its result, of the type R that the service chose,
