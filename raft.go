@@ -127,22 +127,35 @@ func checkState(s *State) error {
 		if i > 0 && (run.First <= s.Runs[i-1].First || run.Term <= s.Runs[i-1].Term) || run.First > s.Last {
 			return bad("term runs are not ascending: %v", s.Runs)
 		}
-		if run.Term > s.HardState.Term {
+		if run.Term == 0 || run.Term > s.HardState.Term {
 			return bad("an entry of term %d in term %d", run.Term, s.HardState.Term)
 		}
+		next := s.Last + 1
+		if i+1 < len(s.Runs) {
+			next = s.Runs[i+1].First
+		}
+		if run.First <= s.Snapshot.Index && s.Snapshot.Index < next && run.Term != s.Snapshot.Term {
+			return bad("a snapshot at %d of term %d, where the log has term %d", s.Snapshot.Index, s.Snapshot.Term, run.Term)
+		}
 	}
-	if s.Snapshot.Term > MaxTerm {
-		return bad("a snapshot of term %d", s.Snapshot.Term)
+	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) || s.Snapshot.MembershipIndex > s.Snapshot.Index {
+		return bad("a snapshot at %d of term %d with the membership of %d", s.Snapshot.Index, s.Snapshot.Term, s.Snapshot.MembershipIndex)
 	}
 	if s.Snapshot.Index > 0 || len(s.Snapshot.Membership.Members) > 0 {
 		if err := checkMembership(&s.Snapshot.Membership); err != nil {
 			return bad("snapshot: %v", err)
 		}
 	}
+	above := s.Snapshot.Index
 	for i := range s.Memberships {
-		if err := checkMembership(&s.Memberships[i].Membership); err != nil {
-			return bad("entry %d: %v", s.Memberships[i].Index, err)
+		m := &s.Memberships[i]
+		if m.Index <= above || m.Index > s.Last {
+			return bad("a membership at %d, after %d, in a log that ends at %d", m.Index, above, s.Last)
 		}
+		if err := checkMembership(&m.Membership); err != nil {
+			return bad("entry %d: %v", m.Index, err)
+		}
+		above = m.Index
 	}
 	return nil
 }
