@@ -1,6 +1,9 @@
 package raft
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // writePipeline knows what has been handed to the storage and what of it is
 // durable. Durability is by write sequence, never by (term, index): an index
@@ -78,18 +81,18 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 	return limit
 }
 
-// stalled is the time from which on the disk has stalled, if nothing becomes
-// durable before: an election timeout after the oldest write under way.
-func (r *Raft) stalled() Instant {
-	if len(r.writes.inFlight) == 0 {
-		return Never
-	}
-	return r.writes.inFlight[0].since.Add(r.cfg.ElectionTimeout)
-}
-
 // durable is the highest index up to which this replica's log is durable:
 // min(last index, first index touched by any unpersisted write - 1).
 func (r *Raft) durable() Index { return r.writes.durableBelow(r.log.last+1) - 1 }
+
+// stalledSince is when the oldest write was handed out that is not durable
+// yet, now if there is none.
+func (r *Raft) stalledSince() Instant {
+	if w := &r.writes; len(w.inFlight) > 0 {
+		return w.inFlight[0].since
+	}
+	return r.now
+}
 
 // hardStateDurable reports whether term, vote and mark are durable as they are.
 func (r *Raft) hardStateDurable() bool { return r.writes.hardState <= r.writes.persisted }
@@ -124,8 +127,14 @@ func (r *Raft) send(m Message) {
 			return
 		}
 	}
-	r.held = append(r.held, h)
+	if len(r.held) < maxHeld {
+		r.held = append(r.held, h)
+	}
 }
+
+// maxHeld bounds the held messages: of each kind one for each member, and
+// some for strangers.
+const maxHeld = 4 * maxMembers
 
 // Persisted says that all writes up to seq are durable.
 func (r *Raft) Persisted(now Instant, seq uint64) {
@@ -143,7 +152,6 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 	w.inFlight = append(w.inFlight[:0], w.inFlight[n:]...)
 	durable := r.durable()
 	f := &r.following
-	f.everDurable = max(f.everDurable, durable)
 	if f.windowClosed || f.ackWaiting && durable > before {
 		f.ackNow, f.ackWaiting, f.windowClosed = true, f.verified > durable, false
 	}
@@ -233,7 +241,8 @@ func (r *Raft) takeWrite() Write {
 	if w.entries != 0 && w.entries <= r.log.last {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
-	w.drained, w.gathering.since = w.gathering.seq, r.now
+	w.drained = w.gathering.seq
+	w.gathering.since = r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
 	return write
@@ -265,6 +274,9 @@ func (r *Raft) Applied(now Instant, index Index) {
 		return
 	}
 	a := &r.apply
+	if a.restoring == nil {
+		index = min(index, a.handedOut)
+	}
 	r.applied = max(r.applied, index)
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
@@ -317,7 +329,7 @@ func (r *Raft) takeRestore() *Snapshot {
 // storage that cannot be trusted, and so is an error: the core stops.
 func (r *Raft) LogRead(now Instant, request LogRead, entries []Entry, err error) {
 	r.advance(now)
-	if r.err != nil {
+	if r.err != nil || request.Lo == 0 || request.Hi <= request.Lo {
 		return
 	}
 	if request.Peer != 0 {
@@ -372,6 +384,10 @@ func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	p.reading = 0
 	if request.Lo <= r.log.base {
 		return // compacted meanwhile; replicate decides anew
+	}
+	if errors.Is(err, ErrCompacted) {
+		r.needSnapshot(p) // the storage is a little ahead
+		return
 	}
 	entries, err = r.log.check(request, entries, err)
 	if err != nil {

@@ -55,7 +55,7 @@ func (r *Raft) founder() bool {
 // {1,2}→{1} and a crash in between, nobody could be elected; dissertation
 // §4.2.2), and its storage is not marked.
 func (r *Raft) mayCampaign() bool {
-	if !r.unmarked && !r.founder() || r.term >= MaxTerm { // there is no term beyond
+	if !r.unmarked && !r.founder() || r.term >= MaxTerm {
 		return false
 	}
 	return r.members.selfVoter || r.members.selfOutgoing || isVoter(&r.members.committed(r.commit).Membership, r.cfg.ID)
@@ -64,7 +64,10 @@ func (r *Raft) mayCampaign() bool {
 // electionTimeout: no leader was heard from in time.
 func (r *Raft) electionTimeout() {
 	r.resetElectionTimer()
-	if !r.mayCampaign() || r.now >= r.stalled() { // whose disk has stalled cannot win
+	if r.role == Candidate && !r.hardStateDurable() {
+		return // nobody has been asked yet
+	}
+	if !r.mayCampaign() {
 		if r.leader != 0 {
 			r.becomeFollower(r.term, 0)
 		}
@@ -72,7 +75,11 @@ func (r *Raft) electionTimeout() {
 	}
 	r.becomePreCandidate()
 	r.election.ownVote = voteGranted
-	r.requestVotes(Message{Type: raftpb.PreVote, Term: r.term + 1})
+	m := Message{Type: raftpb.PreVote, Term: r.term + 1}
+	if !r.unmarked {
+		m.Context = r.mark
+	}
+	r.requestVotes(m)
 	r.tallyVotes()
 }
 
@@ -85,13 +92,33 @@ func (r *Raft) campaign() {
 }
 
 func (r *Raft) requestVotes(m Message) {
-	m.Index, m.LogTerm = r.log.last, r.log.lastTerm()
 	for i := range r.peers {
 		if p := &r.peers[i]; p.voter || p.outgoing {
-			m.To = p.id
-			r.send(m)
+			r.requestVote(p, m)
 		}
 	}
+}
+
+func (r *Raft) requestVote(p *progress, m Message) {
+	m.To, m.Index, m.LogTerm = p.id, r.log.last, r.log.lastTerm()
+	if m.Type == raftpb.RequestVote {
+		m.Context = p.mark
+	}
+	r.send(m)
+}
+
+// heardName takes the name of a voter's mark from its answer m. A candidate
+// that did not know it asks once more, by that name.
+func (r *Raft) heardName(m *Message) (asked bool) {
+	p := r.peer(m.From)
+	if p == nil || !m.Marked || p.mark == m.Context {
+		return false
+	}
+	p.mark = m.Context
+	if asked = r.role == Candidate && p.vote == voteOpen; asked {
+		r.requestVote(p, Message{Type: raftpb.RequestVote})
+	}
+	return asked
 }
 
 // countOwnVote: a candidate's vote for itself counts once it is durable.
@@ -180,7 +207,9 @@ func joint(a, b vote) vote {
 // mayVoteFor reports whether the storage's mark allows a vote for a candidate
 // whose log ends at lastIndex: a marked replica might have voted or
 // acknowledged what it does not remember, so it votes for nobody, except that
-// founders vote for founders.
+// founders vote for founders. A founder votes only when it is asked by its
+// mark's name: a late request may have been meant for a storage that has voted,
+// and held entries, before it was lost.
 func (r *Raft) mayVoteFor(lastIndex Index) bool {
 	return r.unmarked || r.founder() && lastIndex == 0
 }
@@ -192,7 +221,7 @@ func (r *Raft) mayVoteFor(lastIndex Index) bool {
 func (r *Raft) handlePreVote(m *Message) {
 	sticky := r.role == Leader || r.leader != 0 && r.now < r.election.heard.Add(r.cfg.ElectionTimeout)
 	grant := m.Term > r.term && !sticky && r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
-	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Marked: !r.unmarked}
+	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Round: m.Context, Marked: !r.unmarked}
 	if grant {
 		reply.Term = m.Term
 	}
@@ -200,11 +229,17 @@ func (r *Raft) handlePreVote(m *Message) {
 }
 
 func (r *Raft) handlePreVoteReply(m *Message) {
-	if r.role != PreCandidate || !m.Reject && m.Term != r.term+1 {
-		r.ignore(m, "no such pre-vote")
-		return
+	if r.role != Leader {
+		r.heardName(m)
 	}
-	r.recordVote(m)
+	switch {
+	case r.role != PreCandidate || !m.Reject && m.Term != r.term+1:
+		r.ignore(m, "no such pre-vote")
+	case !r.unmarked && m.Round != r.mark:
+		r.ignore(m, "answers an earlier storage")
+	default:
+		r.recordVote(m)
+	}
 }
 
 // handleRequestVote: "If votedFor is null or candidateId, and candidate's log
@@ -213,7 +248,7 @@ func (r *Raft) handlePreVoteReply(m *Message) {
 // not know yet that it, or the candidate, is one (§6).
 func (r *Raft) handleRequestVote(m *Message) {
 	grant := (r.votedFor == 0 || r.votedFor == m.From) &&
-		r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
+		r.mayVoteFor(m.Index) && (r.unmarked || m.Context == r.mark) && r.log.upToDate(m.Index, m.LogTerm)
 	if grant {
 		if r.role == PreCandidate {
 			r.becomeFollower(r.term, 0)
@@ -229,6 +264,9 @@ func (r *Raft) handleRequestVote(m *Message) {
 func (r *Raft) handleRequestVoteReply(m *Message) {
 	if r.role != Candidate {
 		r.ignore(m, "no candidate")
+		return
+	}
+	if m.Reject && r.heardName(m) {
 		return
 	}
 	r.recordVote(m)
@@ -247,13 +285,16 @@ func (r *Raft) recordVote(m *Message) {
 	r.tallyVotes()
 }
 
-// tickLeader sends heartbeats, and steps down when the leader has not heard
-// from a quorum for an election timeout: it may have been replaced, and its
-// clients had better learn it (§6.2). So it does when its disk has stalled for
-// as long: its heartbeats would go on, and keep those from leading who can
-// write.
+// stepDownAt is when a leader steps down unless it hears from a quorum before,
+// which may have replaced it (§6.2), and, if its disk is busy, its disk does
+// its work: it cannot apply anything, and others could.
+func (r *Raft) stepDownAt() Instant {
+	return min(r.quorumContact(), r.stalledSince()).Add(r.cfg.ElectionTimeout)
+}
+
+// tickLeader sends heartbeats, and steps down when it is time.
 func (r *Raft) tickLeader() {
-	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {
+	if r.now >= r.stepDownAt() {
 		r.becomeFollower(r.term, 0)
 		return
 	}

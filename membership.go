@@ -121,3 +121,10 @@ func isVoter(m *Membership, id NodeID) bool {
 	}
 	return false
 }
+
+// convict marks this replica's storage: it has lost what it acknowledged.
+func (r *Raft) convict() {
+	if r.unmarked {
+		r.setHardState(r.term, r.votedFor, false)
+	}
+}

@@ -26,7 +26,7 @@ type progress struct {
 
 	state  replicationState
 	marked bool // its storage is marked: it counts in no quorum
-	paused bool // probing or snapshot: nothing more until an answer or a heartbeat
+	paused bool // probing: nothing more until an answer, to the probe or to a later round
 	notify bool // an AppendEntries is due, with or without entries
 	// heartbeat: one without entries is due, whatever else is sent, since
 	// one with entries is answered only when they are durable.
@@ -41,7 +41,10 @@ type progress struct {
 	round   uint64
 	contact Instant // when it was heard from
 	sent    Instant // when entries were last sent, or progress was made
-	reading Index   // Lo of the LogRead under way, 0: none
+	// sentRound is the round in which entries were last sent: who echoes a
+	// later one has them, or they were lost.
+	sentRound uint64
+	reading   Index // Lo of the LogRead under way, 0: none
 
 	// flow control: what is on the way and not yet received there, as far
 	// as it has told, within the window that it has advertised.
@@ -68,9 +71,15 @@ func (p *progress) reset(next Index, now Instant) {
 
 // probe goes back to finding out where the logs agree, from next on.
 func (p *progress) probe(next Index) {
-	p.state, p.paused, p.reading = probing, false, 0
+	p.state, p.paused = probing, false
 	p.next = max(next, p.match+1)
 	p.inFlight, p.bytes = p.inFlight[:0], 0
+}
+
+// matched says that everything up to index is durable there and the leader's.
+func (p *progress) matched(index Index) {
+	p.match = max(p.match, index)
+	p.next = max(p.next, p.match+1)
 }
 
 // replicate begins to pipeline: everything below next is known to be there.

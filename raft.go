@@ -29,9 +29,13 @@ type Raft struct {
 	unmarked bool
 	// mark names this mark of this process's: what ends it must have been
 	// sent to it, not to one that this storage had before it was lost.
-	mark    uint64
-	log     raftLog
-	members membershipState
+	mark uint64
+	// readSalt hides the host's ids of reads in this process's questions to
+	// the leader: a late answer to an earlier process fits none of them.
+	readSalt uint64
+	loaded   Index // the last index that the storage came back with
+	log      raftLog
+	members  membershipState
 
 	// Figure 2, volatile state.
 	commit  Index
@@ -84,7 +88,8 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
-	r.following.everDurable = r.log.last
+	r.loaded = r.log.last
+	r.readSalt = cfg.Random.Uint64()
 	if !r.unmarked {
 		r.mark = cfg.Random.Uint64()
 	}
@@ -137,25 +142,30 @@ func checkState(s *State) error {
 		if run.First <= s.Snapshot.Index && s.Snapshot.Index < next && run.Term != s.Snapshot.Term {
 			return bad("a snapshot at %d of term %d, where the log has term %d", s.Snapshot.Index, s.Snapshot.Term, run.Term)
 		}
+		if run.First > s.Snapshot.Index && run.Term < s.Snapshot.Term {
+			return bad("an entry of term %d above a snapshot of term %d", run.Term, s.Snapshot.Term)
+		}
 	}
-	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) || s.Snapshot.MembershipIndex > s.Snapshot.Index {
-		return bad("a snapshot at %d of term %d with the membership of %d", s.Snapshot.Index, s.Snapshot.Term, s.Snapshot.MembershipIndex)
+	if s.Snapshot.MembershipIndex > s.Snapshot.Index {
+		return bad("a snapshot at %d with the membership at %d", s.Snapshot.Index, s.Snapshot.MembershipIndex)
+	}
+	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) {
+		return bad("a snapshot at %d of term %d", s.Snapshot.Index, s.Snapshot.Term)
 	}
 	if s.Snapshot.Index > 0 || len(s.Snapshot.Membership.Members) > 0 {
 		if err := checkMembership(&s.Snapshot.Membership); err != nil {
 			return bad("snapshot: %v", err)
 		}
 	}
-	above := s.Snapshot.Index
+	after := s.Snapshot.Index
 	for i := range s.Memberships {
-		m := &s.Memberships[i]
-		if m.Index <= above || m.Index > s.Last {
-			return bad("a membership at %d, after %d, in a log that ends at %d", m.Index, above, s.Last)
+		if at := s.Memberships[i].Index; at <= after || at > s.Last {
+			return bad("a membership at %d", at)
 		}
-		if err := checkMembership(&m.Membership); err != nil {
-			return bad("entry %d: %v", m.Index, err)
+		after = s.Memberships[i].Index
+		if err := checkMembership(&s.Memberships[i].Membership); err != nil {
+			return bad("entry %d: %v", s.Memberships[i].Index, err)
 		}
-		above = m.Index
 	}
 	return nil
 }
@@ -225,7 +235,7 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled())
+		return min(r.leading.heartbeat, r.stepDownAt())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
@@ -396,7 +406,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	changed := r.role != Follower || r.leader != leader || r.following.term != r.term
 	r.role, r.leader = Follower, leader
 	if r.following.term != r.term {
-		r.following = followerState{term: r.term, everDurable: r.following.everDurable}
+		r.following = followerState{term: r.term}
 	}
 	if led {
 		reads := r.leading.reads
@@ -421,7 +431,7 @@ func (r *Raft) becomeCandidate() {
 	// A founder loses its mark with its first vote, its own included.
 	r.setHardState(r.term+1, r.cfg.ID, true)
 	r.role, r.leader = Candidate, 0
-	r.following = followerState{term: r.term, everDurable: r.following.everDurable}
+	r.following = followerState{term: r.term}
 	r.election.ownVoteSeq = r.writes.newest()
 	r.resetVotes()
 	r.event(Event{Kind: EventRole})

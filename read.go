@@ -17,7 +17,7 @@ type pendingRead struct {
 // ReadIndex asks for an index at which a linearizable read may be served. The
 // answer comes as a ReadState with id. A follower passes the question to the
 // leader; a lost message loses it, so ask again after a while, with another
-// id. The error is ErrNotLeader when no leader is known, ErrOverloaded when
+// id, and ignore answers to an id that nothing waits for. The error is ErrNotLeader when no leader is known, ErrOverloaded when
 // too many reads wait, ErrStopped after a failure.
 func (r *Raft) ReadIndex(now Instant, id uint64) error {
 	r.advance(now)
@@ -29,7 +29,7 @@ func (r *Raft) ReadIndex(now Instant, id uint64) error {
 			return ErrOverloaded
 		}
 	case r.leader != 0:
-		r.send(Message{Type: raftpb.ReadIndex, To: r.leader, Context: id})
+		r.send(Message{Type: raftpb.ReadIndex, To: r.leader, Context: id ^ r.readSalt})
 	default:
 		return r.notLeader()
 	}
@@ -59,7 +59,7 @@ func (r *Raft) handleReadIndexReply(m *Message) {
 		r.ignore(m, "not from the leader")
 		return
 	}
-	r.reads = append(r.reads, ReadState{ID: m.Context, Index: m.Index, OK: !m.Reject})
+	r.reads = append(r.reads, ReadState{ID: m.Context ^ r.readSalt, Index: m.Index, OK: !m.Reject})
 }
 
 // confirmReads answers the reads whose round a quorum has echoed, and begins

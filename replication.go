@@ -26,10 +26,9 @@ type followerState struct {
 	// windowClosed: entries were refused for want of room; the leader is
 	// told when there is some.
 	windowClosed bool
-	// everDurable is the highest index that was durable at any time since
-	// the start, in any term: no more than this can ever have been
-	// acknowledged.
-	everDurable Index
+	// acknowledged is the highest index that this replica has acknowledged
+	// in this term, since its start.
+	acknowledged Index
 }
 
 // Propose appends entries to a leader's log, all or none, and returns the
@@ -67,9 +66,9 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 }
 
 // uncommitted is the size of what was appended in this term and is not
-// committed yet. It is read off the log, so it cannot leak.
+// committed yet, or not durable here. It is read off the log, so it cannot leak.
 func (r *Raft) uncommitted() int {
-	return r.log.window.bytes(max(r.commit, r.leading.first), r.log.last)
+	return r.log.window.bytes(max(min(r.commit, r.durable()), r.leading.first), r.log.last)
 }
 
 func (r *Raft) notLeader() error {
@@ -99,15 +98,13 @@ func (r *Raft) appendEntry(e *Entry) {
 	}
 }
 
-// heartbeat asks for an AppendEntries to everyone, and gives what is lost or
-// stuck another try.
+// heartbeat asks for an AppendEntries to everyone, in a new round: its answers
+// tell what of earlier ones was lost.
 func (r *Raft) heartbeat() {
+	r.leading.round++
 	r.heartbeatAll()
 	for i := range r.peers {
 		p := &r.peers[i]
-		if p.state == probing {
-			p.probe(p.next)
-		}
 		// A mark ends with an entry that was appended after it was heard of.
 		if p.marked && r.log.last < p.unmark {
 			r.appendOwn(Entry{Type: EntryEmpty})
@@ -170,7 +167,7 @@ func (r *Raft) sendEntries(p *progress, entries []Entry) {
 	}
 	last := entries[len(entries)-1].Index
 	p.launched(last, uint64(size))
-	p.sent = r.now
+	p.sent, p.sentRound = r.now, r.leading.round
 	if p.state == probing {
 		p.paused = true
 	} else {
@@ -211,10 +208,10 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 	r.heardFromLeader(m.From)
 	f := &r.following
 	f.round = max(f.round, m.Round)
-	if m.Match > f.everDurable && r.unmarked {
-		// The leader has an acknowledgement of more than this storage ever
-		// held durably since the start, or came back with: it has lost it.
-		r.setHardState(r.term, r.votedFor, false)
+	if m.Match > max(r.loaded, f.acknowledged) {
+		// The leader has an acknowledgement of more than this storage came
+		// back with and this replica has acknowledged since.
+		r.convict()
 	}
 
 	// "Reply false if log doesn't contain an entry at prevLogIndex whose term
@@ -225,6 +222,9 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 	case m.Index <= r.commit && known && term != m.LogTerm:
 		return r.malformed(m, "entry %d of term %d is committed with term %d", m.Index, m.LogTerm, term)
 	case m.Index > r.commit && (!known || term != m.LogTerm):
+		if m.Index <= m.Match {
+			r.convict() // acknowledged in this term, and not there
+		}
 		r.rejectAppend(m)
 		return nil
 	}
@@ -352,8 +352,10 @@ func (r *Raft) acknowledge() {
 	if r.role != Follower || r.leader == 0 {
 		return
 	}
+	index := min(r.durable(), f.verified)
+	f.acknowledged = max(f.acknowledged, index)
 	r.send(Message{
-		Type: raftpb.AppendEntriesReply, To: r.leader, Index: min(r.durable(), f.verified), Verified: f.verified,
+		Type: raftpb.AppendEntriesReply, To: r.leader, Index: index, Verified: f.verified,
 		Round: f.round, Window: r.windowRoom(), Marked: !r.unmarked,
 	})
 }
@@ -378,7 +380,7 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		p.contact = r.now
 		p.round = max(p.round, m.Round)
 		if !m.Reject {
-			p.match = max(p.match, m.Index)
+			p.matched(m.Index)
 		}
 	}
 	// The rest only decides what to send next, where a reply that is not
@@ -399,9 +401,9 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 		r.ignore(m, "not a reply to this leader from a member")
 		return nil, nil
 	}
-	if !m.Reject && m.Index > r.log.last {
-		// Matching beyond the leader's log: not in this term.
-		return nil, r.malformed(m, "acknowledges %d, the last entry is %d", m.Index, r.log.last)
+	if m.Index > r.log.last {
+		// It speaks of an entry beyond the leader's log: not in this term.
+		return nil, r.malformed(m, "answers for %d, the last entry is %d", m.Index, r.log.last)
 	}
 	return p, nil
 }
@@ -415,7 +417,12 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 func (r *Raft) heardMark(p *progress, m *Message) bool {
 	switch {
 	case m.Marked && (!p.marked || p.mark != m.Context):
+		// What was heard before may have been said by an earlier storage.
 		p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1
+		p.match, p.verified = 0, 0
+		if p.state != sendingSnapshot {
+			p.probe(m.Verified + 1)
+		}
 	case !m.Marked && p.marked:
 		if m.Reject || m.Index < p.unmark || r.commit < p.unmark {
 			r.ignore(m, "sent before its mark")
@@ -425,7 +432,9 @@ func (r *Raft) heardMark(p *progress, m *Message) bool {
 	}
 	if m.Marked && !m.Reject && m.Index < p.match {
 		p.match, p.verified = m.Index, m.Verified
-		p.probe(m.Verified + 1)
+		if p.state != sendingSnapshot {
+			p.probe(m.Verified + 1)
+		}
 	}
 	return true
 }
@@ -456,22 +465,26 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 		p.sent = r.now
 	}
 	p.landed(p.verified)
+	// Entries that are missing there although a round that began after they
+	// were sent has been answered were lost: on the way, or there, by a crash
+	// before they were durable.
+	missing := m.Verified+1 < p.next && m.Round > p.sentRound
 	switch p.state {
 	case probing:
-		if m.Verified+1 >= p.next {
+		switch {
+		case m.Verified+1 >= p.next:
 			p.inFlight, p.bytes = p.inFlight[:0], 0
 			p.replicate(m.Verified + 1)
-		} else if p.next > r.log.last {
-			// It has lost what it had received, and there is nothing at
-			// next to probe with.
+		case missing && p.next <= r.log.last:
+			p.probe(p.next) // once more
+		case missing: // nothing at next to probe with
 			p.verified = m.Verified
 			p.probe(m.Verified + 1)
 		}
 	case replicating:
-		// Entries that are still missing there although nothing was sent and
-		// nothing has moved for a heartbeat interval were lost: on the way,
-		// or there, by a crash before they were durable.
-		if m.Verified+1 < p.next && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
+		p.next = max(p.next, m.Verified+1)
+		// A heartbeat may have overtaken them, for a while.
+		if missing && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
 			p.verified = m.Verified
 			p.probe(p.verified + 1)
 			p.replicate(p.verified + 1)
@@ -524,6 +537,11 @@ func (r *Raft) Unreachable(now Instant, peer NodeID) {
 	r.advance(now)
 	if p := r.peer(peer); r.role == Leader && p != nil && p.state == replicating {
 		p.probe(p.verified + 1)
-		p.paused = true // until the next heartbeat
+		r.pause(p)
 	}
+}
+
+// pause lets p rest until it has answered a round that has not begun yet.
+func (r *Raft) pause(p *progress) {
+	p.paused, p.sentRound = true, r.leading.round
 }

@@ -25,7 +25,7 @@ func (r *Raft) SnapshotSent(now Instant, peer NodeID, index Index, err error) {
 	}
 	if err != nil || index > r.log.last {
 		p.probe(p.match + 1)
-		p.paused = true // tried again with the next heartbeat
+		r.pause(p) // and try again when it is there
 		return
 	}
 	p.probe(index + 1)
@@ -70,18 +70,28 @@ func (r *Raft) installSnapshot(s Snapshot) {
 // replySnapshot tells the leader how far this replica is. If the snapshot is
 // not durable yet, that is not far; an AppendEntriesReply follows when it is.
 func (r *Raft) replySnapshot() {
+	f := &r.following
+	index := min(r.durable(), f.verified)
+	f.acknowledged = max(f.acknowledged, index)
 	r.send(Message{
-		Type: raftpb.InstallSnapshotReply, To: r.leader, Index: min(r.durable(), r.following.verified), Marked: !r.unmarked,
+		Type: raftpb.InstallSnapshotReply, To: r.leader, Index: index, Verified: f.verified, Marked: !r.unmarked,
 	})
 }
 
 func (r *Raft) handleInstallSnapshotReply(m *Message) error {
 	p, err := r.replyFrom(m)
-	if p == nil || err != nil || m.Reject || !r.heardMark(p, m) {
+	if p == nil || err != nil || m.Reject {
 		return err
 	}
+	if m.Verified > r.log.last || m.Index > m.Verified {
+		return r.malformed(m, "durable %d, verified %d", m.Index, m.Verified)
+	}
+	if !r.heardMark(p, m) {
+		return nil
+	}
 	p.contact = r.now
-	p.match, p.verified = max(p.match, m.Index), max(p.verified, m.Index)
+	p.verified = max(p.verified, m.Verified)
+	p.matched(m.Index)
 	return nil
 }
 
@@ -101,11 +111,12 @@ func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 }
 
 // Compacted says that a local snapshot is committed in the storage, and that
-// the log up to and including through, which it covers, is gone. What would
-// go beyond what is applied, or the snapshot, is not taken.
+// the log up to and including through, which it covers, will not be asked for
+// any more: call it before Storage.Compact. What would go beyond what is
+// applied and committed, or the snapshot, is not taken.
 func (r *Raft) Compacted(now Instant, snapshot Snapshot, through Index) {
 	r.advance(now)
-	if r.err != nil || snapshot.Index > r.applied || through > snapshot.Index {
+	if r.err != nil || snapshot.Index > min(r.applied, r.commit) || through > snapshot.Index {
 		return
 	}
 	if snapshot.Index > r.log.snapshot.Index {

@@ -118,9 +118,12 @@ const (
 // Message is what two members of a group send each other. Term is the
 // sender's current term except where the table says otherwise.
 //
-//	PreVote               Term: the term it would campaign in; Index, LogTerm: of its last entry
-//	PreVoteReply          Term: of the request when granted, else the sender's; Reject, Marked
-//	RequestVote           Index, LogTerm: of its last entry; Transfer
+//	PreVote               Term: the term it would campaign in; Index, LogTerm: of its last entry;
+//	                      Context: names the sender's mark, 0: unmarked
+//	PreVoteReply          Term: of the request when granted, else the sender's; Reject, Marked;
+//	                      Round: Context of the request
+//	RequestVote           Index, LogTerm: of its last entry; Transfer; Context: names the
+//	                      receiver's mark, as the sender knows it, 0: unmarked
 //	RequestVoteReply      Reject, Marked
 //	AppendEntries         Index, LogTerm: of the entry before Entries (prevLogIndex, prevLogTerm);
 //	                      Commit; Round; Match: what the leader believes durable at the receiver;
@@ -132,12 +135,14 @@ const (
 //	  with Reject         Index: the prevLogIndex it rejects; Match, LogTerm: the conflict hint, a
 //	                      lower index to try and the sender's term there
 //	InstallSnapshot       Snapshot; its data follows on the same connection
-//	InstallSnapshotReply  Index: durable and verified; Reject; Marked
+//	InstallSnapshotReply  Index: durable and verified; Verified; Reject; Marked
 //	TimeoutNow            -
 //	Propose               Term: of the leader it is meant for; Entries: with Origin, in sequence
 //	                      order; Context: lowest sequence number not yet answered
 //	ProposeReply          Context: first sequence number answered; Index: given to it, the next
-//	                      ones follow on; Match: how many; Reject: refused, all of them
+//	                      ones follow on; Match: how many; Round: the origin's incarnation;
+//	                      Reject: refused, all of them, for their size if Window is not 0: it is
+//	                      the largest that is taken
 //	ReadIndex             Context: the request's id
 //	ReadIndexReply        Context: the request's id; Index; Reject
 type Message struct {
