@@ -81,18 +81,18 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 	return limit
 }
 
+// stalled is the time from which on the disk has stalled, if nothing becomes
+// durable before: an election timeout after the oldest write under way.
+func (r *Raft) stalled() Instant {
+	if len(r.writes.inFlight) == 0 {
+		return Never
+	}
+	return r.writes.inFlight[0].since.Add(r.cfg.ElectionTimeout)
+}
+
 // durable is the highest index up to which this replica's log is durable:
 // min(last index, first index touched by any unpersisted write - 1).
 func (r *Raft) durable() Index { return r.writes.durableBelow(r.log.last+1) - 1 }
-
-// stalledSince is when the oldest write was handed out that is not durable
-// yet, now if there is none.
-func (r *Raft) stalledSince() Instant {
-	if w := &r.writes; len(w.inFlight) > 0 {
-		return w.inFlight[0].since
-	}
-	return r.now
-}
 
 // hardStateDurable reports whether term, vote and mark are durable as they are.
 func (r *Raft) hardStateDurable() bool { return r.writes.hardState <= r.writes.persisted }
@@ -241,8 +241,7 @@ func (r *Raft) takeWrite() Write {
 	if w.entries != 0 && w.entries <= r.log.last {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
-	w.drained = w.gathering.seq
-	w.gathering.since = r.now
+	w.drained, w.gathering.since = w.gathering.seq, r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
 	return write

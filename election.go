@@ -55,7 +55,7 @@ func (r *Raft) founder() bool {
 // {1,2}→{1} and a crash in between, nobody could be elected; dissertation
 // §4.2.2), and its storage is not marked.
 func (r *Raft) mayCampaign() bool {
-	if !r.unmarked && !r.founder() || r.term >= MaxTerm {
+	if !r.unmarked && !r.founder() || r.term >= MaxTerm { // there is no term beyond
 		return false
 	}
 	return r.members.selfVoter || r.members.selfOutgoing || isVoter(&r.members.committed(r.commit).Membership, r.cfg.ID)
@@ -67,7 +67,7 @@ func (r *Raft) electionTimeout() {
 	if r.role == Candidate && !r.hardStateDurable() {
 		return // nobody has been asked yet
 	}
-	if !r.mayCampaign() {
+	if !r.mayCampaign() || r.now >= r.stalled() { // whose disk has stalled cannot win
 		if r.leader != 0 {
 			r.becomeFollower(r.term, 0)
 		}
@@ -285,16 +285,13 @@ func (r *Raft) recordVote(m *Message) {
 	r.tallyVotes()
 }
 
-// stepDownAt is when a leader steps down unless it hears from a quorum before,
-// which may have replaced it (§6.2), and, if its disk is busy, its disk does
-// its work: it cannot apply anything, and others could.
-func (r *Raft) stepDownAt() Instant {
-	return min(r.quorumContact(), r.stalledSince()).Add(r.cfg.ElectionTimeout)
-}
-
-// tickLeader sends heartbeats, and steps down when it is time.
+// tickLeader sends heartbeats, and steps down when the leader has not heard
+// from a quorum for an election timeout: it may have been replaced, and its
+// clients had better learn it (§6.2). So it does when its disk has stalled for
+// as long: its heartbeats would go on, and keep those from leading who can
+// write.
 func (r *Raft) tickLeader() {
-	if r.now >= r.stepDownAt() {
+	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {
 		r.becomeFollower(r.term, 0)
 		return
 	}

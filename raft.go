@@ -235,7 +235,7 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.stepDownAt())
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
