@@ -20,7 +20,7 @@ type inbox struct {
 	head    int
 	bytes   int  // of data
 	turn    bool // which kind comes first, see gather
-	full    bool // the core has refused more, when its commit index was fullAt
+	full    bool // the core has refused more, when its commit index was fullAt, and nothing became durable since
 	fullAt  Index
 	origins map[originKey]*origin // looked up only, never ranged over
 }
