@@ -505,6 +505,9 @@ func (c *testCluster) run(d time.Duration) {
 		}
 		c.now = max(c.now, next)
 		c.tick(who.id)
+		if who.r.Deadline() <= c.now {
+			c.failf("node %d: a tick at its deadline does not move it: %v", who.id, time.Duration(who.r.Deadline()))
+		}
 		c.settle()
 	}
 }
