@@ -1,0 +1,358 @@
+package raft
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-6281cb22/raft/raftpb"
+	"github.com/stretchr/testify/require"
+)
+
+// What is sent again, and what is not: loss is told from delay by rounds.
+
+// A round trip of four heartbeat intervals is no loss: every entry is sent once.
+func TestLongLinkSendsEachEntryOnce(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	type late struct {
+		at Instant
+		f  flying
+	}
+	const oneWay = 2 * DefaultHeartbeatInterval
+	var wire []late
+	sent := map[Index]int{}
+	launch := func() {
+		for _, f := range c.net {
+			for _, e := range f.m.Entries {
+				if f.m.To == 2 {
+					sent[e.Index]++
+				}
+			}
+			wire = append(wire, late{c.now.Add(oneWay), f})
+		}
+		c.net = nil
+	}
+	for ms := range 2000 {
+		c.now = c.now.Add(time.Millisecond)
+		if ms == 500 {
+			for i := range 10 {
+				require.NoError(t, c.propose(1, fmt.Sprint(i)))
+			}
+		}
+		for len(wire) > 0 && wire[0].at <= c.now {
+			f := wire[0].f
+			wire = wire[1:]
+			c.receive(f)
+			launch()
+		}
+		for _, n := range c.nodes {
+			if n.r.Deadline() <= c.now {
+				c.tick(n.id)
+			}
+			for len(n.writes) > 0 {
+				c.persist(n.id)
+			}
+			c.applyNext(n.id)
+		}
+		launch()
+	}
+	require.Len(t, sent, 10)
+	for index, times := range sent {
+		require.Equal(t, 1, times, "entry %d", index)
+	}
+	require.Equal(t, c.node(1).r.Last(), c.node(1).r.Commit())
+}
+
+// A dead peer costs one probe and one read of the log, not one with every
+// heartbeat; when it is back, it is sent what it lacks.
+func TestDeadPeerCostsOneProbe(t *testing.T) {
+	c := newTestCluster(t, 3, func(c *CoreConfig) { c.MaxWindowBytes = 1 << 14 })
+	c.elect(1)
+	c.run(time.Second)
+	c.crash(3)
+	leader := c.node(1).r
+	leader.Unreachable(c.now, 3)
+	for range 40 { // more than the window holds
+		require.NoError(t, c.propose(1, string(make([]byte, 1<<10))))
+		c.settle()
+	}
+	require.Greater(t, leader.log.window.first, leader.peer(3).next)
+	probes, reads := 0, 0
+	for range 100 {
+		c.now = leader.Deadline()
+		c.tick(1)
+		for len(c.net) > 0 {
+			if m := &c.net[0].m; m.To == 3 && len(m.Entries) > 0 {
+				probes++
+			}
+			c.deliver(0)
+		}
+		if n := c.node(1); len(n.logReads) > 0 {
+			reads++
+			c.answerLogRead(1)
+		}
+		c.settle()
+	}
+	require.LessOrEqual(t, probes, 1)
+	require.LessOrEqual(t, reads, 1)
+
+	c.start(3)
+	c.run(20 * DefaultHeartbeatInterval)
+	c.requireConsistent()
+}
+
+// A probe that is lost is repeated once the peer answers a later round.
+func TestLostProbeIsRepeated(t *testing.T) {
+	c := newTestCluster(t, 2, nil)
+	c.elect(1)
+	c.run(time.Second)
+	leader := c.node(1).r
+	leader.Unreachable(c.now, 2)
+	require.NoError(t, c.propose(1, "a"))
+	c.cut = func(m *Message) bool { return len(m.Entries) > 0 }
+	c.run(3 * DefaultHeartbeatInterval)
+	require.Less(t, leader.Commit(), leader.Last())
+	c.heal()
+	c.run(3 * DefaultHeartbeatInterval)
+	require.Equal(t, leader.Last(), leader.Commit())
+}
+
+// While the storage is slow, one read for a peer is under way, whatever else
+// happens.
+func TestLogReadsForAPeerDoNotPileUp(t *testing.T) {
+	c := newTestCluster(t, 3, func(c *CoreConfig) { c.MaxWindowBytes = 256 })
+	c.elect(1)
+	c.run(time.Second)
+	c.isolate(3)
+	for i := range 20 {
+		require.NoError(t, c.propose(1, fmt.Sprint(i)))
+		c.settle()
+	}
+	c.heal()
+	n := c.node(1)
+	for range 50 {
+		c.now = n.r.Deadline()
+		c.tick(1)
+		n.r.Unreachable(c.now, 3)
+		for len(c.net) > 0 {
+			c.deliver(0)
+		}
+	}
+	require.Len(t, n.logReads, 1)
+	c.run(10 * DefaultHeartbeatInterval)
+	c.requireConsistent()
+}
+
+// The storage may know of a compaction before the core does.
+func TestLogReadForAPeerThatFindsTheLogCompacted(t *testing.T) {
+	c := newTestCluster(t, 3, func(c *CoreConfig) { c.MaxWindowBytes = 256 })
+	c.elect(1)
+	c.run(time.Second)
+	c.isolate(3)
+	for i := range 20 {
+		require.NoError(t, c.propose(1, fmt.Sprint(i)))
+		c.settle()
+	}
+	c.heal()
+	n := c.node(1)
+	for len(n.logReads) == 0 {
+		c.now = n.r.Deadline()
+		c.tick(1)
+		for len(c.net) > 0 {
+			c.deliver(0)
+		}
+	}
+	request := n.logReads[0]
+	n.logReads = nil
+	n.r.LogRead(c.now, request, nil, ErrCompacted)
+	require.NoError(t, n.r.Err())
+	c.after(n)
+	require.Len(t, n.sends, 1)
+	require.Equal(t, NodeID(3), n.sends[0].Message.To)
+}
+
+// An acknowledgement that comes late, after entries are to be sent again,
+// takes next along: else a compaction would make a peer that lacks nothing
+// need a snapshot.
+func TestNextNeverFallsBehindMatch(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	var acks []Message
+	c.cut = func(m *Message) bool {
+		lost := m.From == 3 && m.Type == raftpb.AppendEntriesReply
+		if lost {
+			acks = append(acks, *m)
+		}
+		return lost
+	}
+	for range 20 {
+		require.NoError(t, c.propose(1, "x"))
+		c.settle()
+	}
+	n := c.node(1)
+	n.r.Unreachable(c.now, 3)
+	require.NoError(t, n.r.Step(c.now, &acks[len(acks)-1]))
+	require.Equal(t, n.r.Last()+1, n.r.peer(3).next)
+	s, err := n.r.SnapshotAt(n.index)
+	require.NoError(t, err)
+	n.r.Compacted(c.now, s, s.Index)
+	rd := n.r.Ready()
+	require.Empty(t, rd.Snapshots)
+}
+
+// --- what an earlier life of a member left on the wire ---
+
+// A late answer to a read of an earlier process, by an id that this process
+// uses too, confirms nothing.
+func TestScenarioR2AnswerToAReadOfAnEarlierProcess(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	var late []flying
+	c.cut = func(m *Message) bool {
+		lost := m.Type == raftpb.ReadIndexReply
+		if lost {
+			late = append(late, flying{m: *m})
+		}
+		return lost
+	}
+	require.NoError(t, c.readIndex(3, 1))
+	c.settle()
+	require.Len(t, late, 1)
+	c.restart(3)
+	c.run(2 * DefaultHeartbeatInterval)
+	require.NoError(t, c.propose(1, "b"))
+	c.settle()
+
+	require.NoError(t, c.readIndex(3, 1))
+	c.receive(late[0])
+
+	for _, read := range c.node(3).reads {
+		require.False(t, read.OK && read.ID == 1, "confirmed at %d, committed is %d", read.Index, c.node(1).r.Commit())
+	}
+}
+
+// A founder is wiped with its candidacy under way, and what answered it comes
+// once more: it neither wins with it nor loses its mark.
+func TestScenarioH2WipedFounderIsNotElectedByLateAnswers(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	var late []flying
+	c.cut = func(m *Message) bool {
+		if m.To == 1 {
+			late = append(late, flying{m: *m})
+		}
+		return false
+	}
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	c.settle()
+	c.requireLeader(1)
+	c.cut = func(*Message) bool { return true }
+	c.net = nil
+
+	c.wipe(1, founding(3))
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	for _, f := range late {
+		if f.m.Type == raftpb.PreVoteReply || f.m.Type == raftpb.RequestVoteReply {
+			c.receive(f)
+		}
+	}
+	c.settle()
+
+	require.NotEqual(t, Leader, c.node(1).r.Role())
+	require.False(t, c.node(1).disk.hard.Unmarked)
+}
+
+// A founder that voted is wiped, and the request that it had granted comes
+// once more: it is meant for a storage that is no more.
+func TestScenarioH2WipedFounderDoesNotGrantALateRequest(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	var late []flying
+	c.cut = func(m *Message) bool {
+		if m.Type == raftpb.RequestVote && m.To == 3 {
+			late = append(late, flying{m: *m})
+		}
+		return false
+	}
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	c.settle()
+	require.True(t, c.node(3).disk.hard.Unmarked, "it voted")
+	require.NotEmpty(t, late)
+
+	c.wipe(3, founding(3))
+	c.cut = func(*Message) bool { return true }
+	for _, f := range late {
+		c.receive(f)
+	}
+	c.settle()
+
+	require.False(t, c.node(3).disk.hard.Unmarked)
+	require.Zero(t, c.node(3).disk.hard.Vote)
+}
+
+// All founders that are up vote, and lose their marks, in the first election,
+// also one whose answer to the pre-vote came after the others' sufficed.
+func TestFoundersAllVoteInTheFirstElection(t *testing.T) {
+	for size := 2; size <= 5; size++ {
+		c := newTestCluster(t, size, nil)
+		c.now = c.node(1).r.Deadline()
+		c.tick(1)
+		c.settle()
+		c.requireLeader(1)
+		for _, n := range c.nodes {
+			require.True(t, n.disk.hard.Unmarked, "node %d of %d", n.id, size)
+		}
+		require.Equal(t, Index(1), c.node(1).r.Last(), "and no entry was needed to end a mark")
+	}
+}
+
+// A disk that comes back with another log of the same length, instead of what
+// was acknowledged, is convicted by the leader's next AppendEntries.
+func TestScenarioH4DiskComesBackWithAnotherLog(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	disk := *c.node(3).disk
+	disk.log = append(disk.log[:len(disk.log):len(disk.log)], testEntry(disk.last()+1, 1))
+	c.isolate(1)
+	c.elect(2)
+	require.NoError(t, c.propose(2, "b"))
+	c.settle()
+	require.Equal(t, c.node(2).r.Last(), c.node(2).r.peer(3).match)
+	disk.log = append(disk.log, testEntry(disk.last()+1, 1), testEntry(disk.last()+2, 1))
+
+	c.node(3).disk = &disk
+	c.restart(3)
+	require.GreaterOrEqual(t, c.node(3).r.Last(), c.node(2).r.peer(3).match)
+	c.run(2 * DefaultHeartbeatInterval)
+
+	require.False(t, c.node(3).disk.hard.Unmarked)
+}
+
+// --- callers' mistakes ---
+
+func TestMistakenAnswersAreIgnored(t *testing.T) {
+	c := newTestCluster(t, 1, nil)
+	c.elect(1)
+	require.NoError(t, c.propose(1, "a"))
+	c.run(time.Second)
+	r := c.node(1).r
+	before := r.Status()
+
+	r.LogRead(c.now, LogRead{}, nil, ErrNoSnapshot)
+	r.LogRead(c.now, LogRead{Lo: 2, Hi: 1}, nil, nil)
+	r.Applied(c.now, 1000)
+	r.Compacted(c.now, Snapshot{Index: 900, Term: 1, Membership: founding(1)}, 800)
+	r.Compacted(c.now, Snapshot{Index: 1, Term: 1, Membership: founding(1)}, 2)
+	r.Persisted(c.now, 1000)
+	r.SnapshotSent(c.now, 7, 1, nil)
+	r.Unreachable(c.now, 7)
+
+	require.NoError(t, r.Err())
+	require.Equal(t, before, r.Status())
+}
