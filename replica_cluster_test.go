@@ -504,7 +504,7 @@ func (c *simCluster) take(is func(m *Message) bool) []Message {
 	return taken
 }
 
-func ofType(t raftpb.MessageType) func(m *Message) bool {
+func isType(t raftpb.MessageType) func(m *Message) bool {
 	return func(m *Message) bool { return m.Type == t }
 }
 

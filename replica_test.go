@@ -159,7 +159,7 @@ func TestForwardIsResentUntilItIsAnswered(t *testing.T) {
 	c.elect()
 	follower := c.follower()
 	call := follower.propose("x")
-	require.Len(t, c.take(ofType(raftpb.Propose)), 1)
+	require.Len(t, c.take(isType(raftpb.Propose)), 1)
 	c.settle()
 	require.False(t, call.ended)
 	c.run(DefaultHeartbeatInterval)
@@ -172,17 +172,17 @@ func TestScenarioH10ReplyDroppedInAStableTerm(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	call := follower.propose("x")
-	propose := c.take(ofType(raftpb.Propose))
+	propose := c.take(isType(raftpb.Propose))
 	c.receive(propose[0])
-	require.Len(t, c.take(ofType(raftpb.ProposeReply)), 1)
+	require.Len(t, c.take(isType(raftpb.ProposeReply)), 1)
 	before := leader.r.core.Last()
 	follower.r.forward.resendAt = c.now // while nothing is committed
 	follower.tick()
-	resent := c.take(ofType(raftpb.Propose))
+	resent := c.take(isType(raftpb.Propose))
 	require.Len(t, resent, 1)
 	c.receive(resent[0])
 	require.Equal(t, before, leader.r.core.Last(), "a repeat is not taken")
-	replies := c.take(ofType(raftpb.ProposeReply))
+	replies := c.take(isType(raftpb.ProposeReply))
 	require.Len(t, replies, 1, "but answered")
 	require.Equal(t, before, replies[0].Index)
 	c.receive(replies[0])
@@ -198,7 +198,7 @@ func TestScenarioH10ForwardDuplicatedToTheSameLeader(t *testing.T) {
 	c.elect()
 	follower := c.follower()
 	follower.propose("x")
-	duplicate := c.take(ofType(raftpb.Propose))[0]
+	duplicate := c.take(isType(raftpb.Propose))[0]
 	c.receive(duplicate)
 	c.settle()
 	follower.propose("y")
@@ -217,7 +217,7 @@ func TestScenarioH10ForwardDuplicatedToAReelectedLeader(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	call := follower.propose("x")
-	duplicate := c.take(ofType(raftpb.Propose))[0]
+	duplicate := c.take(isType(raftpb.Propose))[0]
 	c.receive(duplicate)
 	c.settle()
 	require.NoError(t, call.err)
@@ -286,8 +286,8 @@ func TestScenarioH10AnswerToAnEarlierRun(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	follower.propose("of the first run")
-	c.receive(c.take(ofType(raftpb.Propose))[0])
-	late := c.take(ofType(raftpb.ProposeReply))[0]
+	c.receive(c.take(isType(raftpb.Propose))[0])
+	late := c.take(isType(raftpb.ProposeReply))[0]
 	c.crash(follower)
 	c.start(follower)
 	c.settle()
@@ -295,7 +295,7 @@ func TestScenarioH10AnswerToAnEarlierRun(t *testing.T) {
 	require.Equal(t, leader.id, follower.r.core.Leader(), "the term goes on")
 
 	call := follower.propose("of the second run")
-	require.Len(t, c.take(ofType(raftpb.Propose)), 1, "lost")
+	require.Len(t, c.take(isType(raftpb.Propose)), 1, "lost")
 	require.Equal(t, late.Context, call.future.seq)
 	c.receive(late)
 	c.run(time.Second)
@@ -307,7 +307,7 @@ func TestScenarioH10AnIndexSkippedByASnapshot(t *testing.T) {
 	c := newSimCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.TrailingEntries = 5, -1 })
 	leader, follower := c.elect(), c.follower()
 	call := follower.propose("x")
-	c.receive(c.take(ofType(raftpb.Propose))[0])
+	c.receive(c.take(isType(raftpb.Propose))[0])
 	c.isolate(follower.id)
 	for i := range 20 {
 		leader.propose(fmt.Sprint(i))
@@ -329,7 +329,7 @@ func TestLostWithoutAnAnswer(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	call := follower.propose("x")
-	require.Len(t, c.take(ofType(raftpb.Propose)), 1, "never arrives")
+	require.Len(t, c.take(isType(raftpb.Propose)), 1, "never arrives")
 	c.crash(leader)
 	c.elect()
 	c.run(time.Second)
@@ -359,15 +359,15 @@ func TestForwardAfterAGapIsLeftUnanswered(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	first := follower.propose("1")
-	lost := c.take(ofType(raftpb.Propose))
+	lost := c.take(isType(raftpb.Propose))
 	require.Len(t, lost, 1)
 	second := follower.propose("2")
-	later := c.take(ofType(raftpb.Propose))
+	later := c.take(isType(raftpb.Propose))
 	require.Len(t, later, 1)
 	before := leader.r.core.Last()
 	c.receive(later[0])
 	require.Equal(t, before, leader.r.core.Last())
-	require.Empty(t, c.take(ofType(raftpb.ProposeReply)))
+	require.Empty(t, c.take(isType(raftpb.ProposeReply)))
 	c.receive(lost[0])
 	require.Equal(t, before+1, leader.r.core.Last())
 	c.run(time.Second)
@@ -386,7 +386,7 @@ func TestRefusedForwardIsNeverTaken(t *testing.T) {
 	c.campaign(c.at(1))
 	call := c.at(2).propose(fmt.Sprintf("%0101d", 0))
 	next := c.at(2).propose("next")
-	forwards := c.take(ofType(raftpb.Propose))
+	forwards := c.take(isType(raftpb.Propose))
 	for range 2 {
 		for _, m := range forwards {
 			c.receive(m)
@@ -501,7 +501,7 @@ func TestReadBarriersShareARequest(t *testing.T) {
 	for range 100 {
 		follower.read()
 	}
-	requests := c.take(ofType(raftpb.ReadIndex))
+	requests := c.take(isType(raftpb.ReadIndex))
 	require.Len(t, requests, 1)
 	c.receive(requests[0])
 	c.settle()
@@ -519,7 +519,7 @@ func TestScenarioR4ReadIsAskedAgain(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	lost := follower.read()
-	require.Len(t, c.take(ofType(raftpb.ReadIndex)), 1)
+	require.Len(t, c.take(isType(raftpb.ReadIndex)), 1)
 	c.settle()
 	require.False(t, lost.ended)
 	c.run(DefaultElectionTimeout)
@@ -539,10 +539,10 @@ func TestScenarioR2LateReadAnswer(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
 	leader, follower := c.elect(), c.follower()
 	follower.read()
-	c.receive(c.take(ofType(raftpb.ReadIndex))[0])
+	c.receive(c.take(isType(raftpb.ReadIndex))[0])
 	var late []Message
 	for range 100 {
-		if late = append(late, c.take(ofType(raftpb.ReadIndexReply))...); len(late) > 0 {
+		if late = append(late, c.take(isType(raftpb.ReadIndexReply))...); len(late) > 0 {
 			break
 		}
 		c.settleOnce()

@@ -58,9 +58,6 @@ func (x *executor) storeSnapshot(meta Snapshot, write func(io.Writer) error) err
 	if err := write(&boundWriter{x.ctx, w}); err != nil {
 		return err
 	}
-	if err := x.ctx.Err(); err != nil {
-		return err
-	}
 	return w.Commit()
 }
 
