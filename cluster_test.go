@@ -121,11 +121,18 @@ type testCluster struct {
 	steps     int
 	history   []string
 	hash      uint64 // of everything that every step has made visible
+	readFloor map[readKey]Index
 }
 
 type entryKey struct {
 	index Index
 	term  Term
+}
+
+// readKey is one read of one node.
+type readKey struct {
+	node NodeID
+	id   uint64
 }
 
 type entryFact struct {
@@ -145,7 +152,7 @@ func newTestCluster(t testing.TB, n int, cfg func(*CoreConfig)) *testCluster {
 	c := &testCluster{
 		t: t, cfg: cfg, seed: 1,
 		stalled: map[NodeID]bool{}, wiped: map[NodeID]bool{}, cut: func(*Message) bool { return false },
-		leaders: map[Term]NodeID{}, entries: map[entryKey]entryFact{},
+		leaders: map[Term]NodeID{}, entries: map[entryKey]entryFact{}, readFloor: map[readKey]Index{},
 	}
 	for i := range n {
 		node := &testNode{id: NodeID(i + 1), disk: &testDisk{first: 1, snapshot: Snapshot{Membership: founding(n)}}}
@@ -249,6 +256,9 @@ func (c *testCluster) after(n *testNode) {
 	n.sends = append(n.sends, rd.Snapshots...)
 	n.reads = append(n.reads, rd.Reads...)
 	c.checkNode(n)
+	for _, read := range rd.Reads {
+		c.checkRead(n, read)
+	}
 }
 
 // hashStep takes what a step has made visible into the rolling hash.
@@ -434,6 +444,7 @@ func (c *testCluster) propose(id NodeID, data ...string) error {
 
 func (c *testCluster) readIndex(id NodeID, read uint64) error {
 	n := c.node(id)
+	c.readFloor[readKey{id, read}] = Index(len(c.committed))
 	err := n.r.ReadIndex(c.now, read)
 	c.logf("read %d: id %d: %v", id, read, err)
 	c.after(n)

@@ -423,6 +423,83 @@ func TestScenarioH4DiskThatLostWhatItAcknowledgedMarksItself(t *testing.T) {
 	requireRecovers(t, c, "a", "b")
 }
 
+// What convicts a storage, each by itself: the leader's match is beyond all that
+// it came back with, or says that it held an entry which it does not.
+func TestScenarioH4WhatConvictsAStorage(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prev    Index
+		term    Term
+		match   Index
+		convict bool
+	}{
+		{"match beyond what was loaded", 1, 1, 4, true},
+		{"match beyond it, previous entry unknown", 4, 1, 4, true},
+		{"another entry stands at match", 3, 2, 3, true},
+		{"all of it is there", 3, 1, 3, false},
+		{"behind, and never acknowledged", 4, 1, 0, false},
+		{"conflicting, and never acknowledged", 3, 2, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newLoneCore(t, 3, 2, 1, 1, 1)
+			m := appendFrom(2, 2, test.prev, test.term, 0)
+			m.Match = test.match
+			c.receive(m)
+			require.Equal(t, test.convict, c.Status().Marked)
+			for _, reply := range c.persistAll() {
+				require.Equal(t, test.convict, reply.Marked)
+			}
+		})
+	}
+}
+
+// A leader ends a peer's mark only with an entry that was appended after it
+// had heard of the mark, and that is committed without the peer; until then
+// nothing that the peer acknowledges counts.
+func TestScenarioH2MarkEndsWithAnEntryCommittedWithoutThePeer(t *testing.T) {
+	c := newLoneCore(t, 3, 1, 1)
+	c.lead() // entry 2
+	marked := func(index Index, still bool) []Message {
+		m := Message{Type: raftpb.AppendEntriesReply, From: 2, Term: c.term, Index: index, Verified: index, Window: 1 << 20}
+		if still {
+			m.Marked, m.Context = true, 77
+		}
+		return to(c.receive(m), 2)
+	}
+	offers := func(messages []Message) (unmark Index) {
+		for _, m := range messages {
+			require.True(t, m.Unmark == 0 || m.Context == 77)
+			unmark = max(unmark, m.Unmark)
+		}
+		return unmark
+	}
+	marked(0, true)
+	sent := to(c.tickAt(c.Deadline()), 2) // appends entry 3
+	require.Equal(t, Index(3), c.Last())
+	sent = append(sent, to(c.persistAll(), 2)...)
+	sent = append(sent, marked(3, true)...)
+	sent = append(sent, to(c.tickAt(c.Deadline()), 2)...)
+	require.Zero(t, c.Commit(), "2 holds all of it, and does not count")
+	require.Zero(t, offers(sent))
+
+	c.ack(3, 2)
+	require.Equal(t, Index(2), c.Commit())
+	require.Zero(t, offers(to(c.tickAt(c.Deadline()), 2)), "committed before, not after the mark was heard of")
+
+	c.ack(3, 3)
+	require.Equal(t, Index(3), offers(to(c.tickAt(c.Deadline()), 2)))
+	marked(2, false) // sent before the mark
+	require.True(t, c.peer(2).marked)
+	marked(3, false)
+	require.False(t, c.peer(2).marked)
+
+	// The next entry counts it again.
+	c.proposeData("x")
+	c.persistAll()
+	marked(4, false)
+	require.Equal(t, Index(4), c.Commit())
+}
+
 // A write of a snapshot that is under way touches everything above the commit
 // index; that is no loss of what was durable.
 func TestScenarioH4PendingSnapshotWriteConvictsNobody(t *testing.T) {

@@ -80,6 +80,16 @@ func (c *testCluster) checkCommitted(n *testNode, index Index, term Term) {
 	}
 }
 
+// checkRead: a read sees all that was committed, anywhere, when it began.
+func (c *testCluster) checkRead(n *testNode, read ReadState) {
+	if floor := c.readFloor[readKey{n.id, read.ID}]; read.OK && read.Index < floor {
+		c.failf("stale read: node %d reads at %d, %d was committed when it asked", n.id, read.Index, floor)
+	}
+	if read.OK && read.Index > Index(len(c.committed)) {
+		c.failf("node %d reads at %d, which is not committed", n.id, read.Index)
+	}
+}
+
 func (c *testCluster) checkNode(n *testNode) {
 	r := n.r
 	if r.term < n.term || r.commit < n.commit {

@@ -725,6 +725,25 @@ func TestSection7InstallSnapshot(t *testing.T) {
 	}
 }
 
+// A snapshot older than the one that the log starts with brings nothing back.
+func TestSection7SnapshotOlderThanTheLogsStart(t *testing.T) {
+	d := diskOf(3, 5, 1, 1, 1, 1, 1)
+	d.snapshot = Snapshot{Index: 4, Term: 1, Membership: founding(3)}
+	d.first, d.log = 5, d.log[4:]
+	c := newLoneCoreFrom(t, d.load(), nil)
+	c.Applied(0, 4)
+	c.drain()
+	c.restores = nil
+
+	reply := only(t, c.receive(installFrom(2, 5, 2, 1)))
+
+	require.Equal(t, Index(4), reply.Index)
+	require.Equal(t, Index(5), c.Last())
+	require.Equal(t, Index(4), c.Commit())
+	require.Empty(t, c.writes)
+	require.Empty(t, c.restores)
+}
+
 // A stale leader's snapshot is refused, and does not set a leader.
 func TestSection7SnapshotOfAStaleTerm(t *testing.T) {
 	c := newLoneCore(t, 3, 5, 1)

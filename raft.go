@@ -135,6 +135,13 @@ func checkState(s *State) error {
 		if run.Term == 0 || run.Term > s.HardState.Term {
 			return bad("an entry of term %d in term %d", run.Term, s.HardState.Term)
 		}
+		next := s.Last + 1
+		if i+1 < len(s.Runs) {
+			next = s.Runs[i+1].First
+		}
+		if run.First <= s.Snapshot.Index && s.Snapshot.Index < next && run.Term != s.Snapshot.Term {
+			return bad("a snapshot at %d of term %d, where the log has term %d", s.Snapshot.Index, s.Snapshot.Term, run.Term)
+		}
 		if run.First > s.Snapshot.Index && run.Term < s.Snapshot.Term {
 			return bad("an entry of term %d above a snapshot of term %d", run.Term, s.Snapshot.Term)
 		}
@@ -142,8 +149,8 @@ func checkState(s *State) error {
 	if s.Snapshot.MembershipIndex > s.Snapshot.Index {
 		return bad("a snapshot at %d with the membership at %d", s.Snapshot.Index, s.Snapshot.MembershipIndex)
 	}
-	if s.Snapshot.Term > MaxTerm {
-		return bad("a snapshot of term %d", s.Snapshot.Term)
+	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) {
+		return bad("a snapshot at %d of term %d", s.Snapshot.Index, s.Snapshot.Term)
 	}
 	if s.Snapshot.Index > 0 || len(s.Snapshot.Membership.Members) > 0 {
 		if err := checkMembership(&s.Snapshot.Membership); err != nil {

@@ -56,6 +56,7 @@ func (a *async) Save(w raft.Write, done func(error)) {
 	w.Entries = slices.Clone(w.Entries)
 	if w.Snapshot != nil {
 		s := *w.Snapshot
+		s.Membership.Members = slices.Clone(s.Membership.Members)
 		w.Snapshot = &s
 	}
 	a.mu.Lock()

@@ -156,6 +156,7 @@ func (m *memory) CreateSnapshot(s raft.Snapshot) (raft.SnapshotWriter, error) {
 	if s.Index == 0 {
 		return nil, fmt.Errorf("memory: a snapshot of index 0 has no data")
 	}
+	s.Membership.Members = slices.Clone(s.Membership.Members)
 	return &snapshotWriter{memory: m, snapshot: s}, nil
 }
 

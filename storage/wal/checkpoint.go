@@ -8,26 +8,29 @@ import (
 )
 
 // appendCheckpointHead appends the record that begins a segment.
-func appendCheckpointHead(b []byte, firstNeeded, number uint32) []byte {
+func appendCheckpointHead(b []byte, firstNeeded uint32, h *segmentHeader) []byte {
 	start := len(b)
 	b = beginRecord(b, recordCheckpointHead, 0, 0)
 	b = binary.AppendUvarint(b, uint64(firstNeeded))
-	b = binary.AppendUvarint(b, uint64(number))
+	b = binary.AppendUvarint(b, uint64(h.number))
+	b = binary.AppendUvarint(b, h.salt)
 	endRecord(b, start)
 	return b
 }
 
-// decodeCheckpointHead returns the first segment that is needed.
-func decodeCheckpointHead(r *record, number uint32) (firstNeeded uint32, err error) {
+// decodeCheckpointHead returns the first segment that is needed, and the
+// salt.
+func decodeCheckpointHead(r *record, number uint32) (firstNeeded uint32, salt uint64, err error) {
 	if r.kind != recordCheckpointHead {
-		return 0, fmt.Errorf("%w: a segment without a checkpoint", errFormat)
+		return 0, 0, fmt.Errorf("%w: a segment without a checkpoint", errFormat)
 	}
 	d := decoder{buf: r.bytes, pos: recordHeaderBytes}
 	needed, own := d.uvarint(), d.uvarint()
+	salt = d.uvarint()
 	if d.err == nil && (own != uint64(number) || needed > own || needed == 0) {
 		d.fail()
 	}
-	return uint32(needed), d.err
+	return uint32(needed), salt, d.err
 }
 
 // appendCheckpoint appends the group's state, which earlier frames and
@@ -87,7 +90,7 @@ func decodeCheckpoint(r *record) (*group, error) {
 }
 
 // maxEntries bounds what a crafted checkpoint can make Open allocate.
-const maxEntries = 1 << 32
+const maxEntries = 1 << 28
 
 // plausible reports whether the runs describe held entries from first on.
 func (g *group) plausible(held uint64) bool {

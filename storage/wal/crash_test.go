@@ -116,26 +116,25 @@ func goesOn(d *disk, m *model) {
 }
 
 // TestCrashInRecovery crashes the recovery after a crash at each of its calls,
-// twice in a row.
+// twice in a row. What survives each crash varies.
 func TestCrashInRecovery(t *testing.T) {
-	for n := 1; ; n += 7 {
+	for n := 1; ; n += 5 {
 		more := false
-		for i, survives := range survivals {
-			for again := 1; ; again++ {
-				d, m := newDisk(t), newModel()
-				more = d.crashAt(n, func() { script(d, m) })
-				d.fs.SetHook(nil)
-				d.fs.Crash(survives.Survival)
-				crashed := d.crashAt(again, func() { d.open() })
-				d.fs.SetHook(nil)
-				d.fs.Crash(survivals[(i+again)%4].Survival)
-				d.crashAt(again+1, func() { d.open() })
-				d.crash(survivals[(i+again+n)%4].Survival)
-				m.check(d)
-				goesOn(d, m)
-				if !crashed {
-					break
-				}
+		for again := 1; ; again++ {
+			survives := func(i int) vfs.Survival { return survivals[(n+again/i)%len(survivals)].Survival }
+			d, m := newDisk(t), newModel()
+			more = d.crashAt(n, func() { script(d, m) })
+			d.fs.SetHook(nil)
+			d.fs.Crash(survives(1))
+			crashed := d.crashAt(again, func() { d.open() })
+			d.fs.SetHook(nil)
+			d.fs.Crash(survives(2))
+			d.crashAt(again+1, func() { d.open() })
+			d.crash(survives(3))
+			m.check(d)
+			goesOn(d, m)
+			if !crashed {
+				break
 			}
 		}
 		if !more {
@@ -165,7 +164,7 @@ func TestScenarioH11(t *testing.T) {
 			kill(d)
 			d.mustOpen()
 			m.check(d)
-			d.crash(survivals[(n+again)%4].Survival)
+			d.crash(survivals[(n+again)%len(survivals)].Survival)
 			m.check(d)
 			goesOn(d, m)
 			if !crashed || n%5 != 0 {

@@ -32,7 +32,8 @@ func alignUp[T int | int64](n, to T) T { return (n + to - 1) / to * to }
 //	 8  format version, u32      40  durable LSN, u64
 //	12  CRC32C of all but it     48  number of the segment before, u32
 //	16  number, u32              56  where that one ends, u64
-//	24  salt, u64                64  zeros, to 128
+//	24  salt, u64                64  LSN of the last frame there, u64
+//	                             72  zeros, to 128
 //
 // Magic, version, CRC and number keep their places in all versions.
 type segmentHeader struct {
@@ -49,6 +50,10 @@ type segmentHeader struct {
 	// ends: what it holds beyond does not exist. Zero: this is the first.
 	prevNumber uint32
 	prevEnd    int64
+	// prevLSN is that of the last frame there. The numbers up to firstLSN
+	// are missing if a segment that held nothing of lasting use has been left
+	// out.
+	prevLSN uint64
 }
 
 const segmentHeaderBytes = 128
@@ -63,6 +68,7 @@ func (h *segmentHeader) encode() []byte {
 	binary.LittleEndian.PutUint64(b[40:], h.durableLSN)
 	binary.LittleEndian.PutUint32(b[48:], h.prevNumber)
 	binary.LittleEndian.PutUint64(b[56:], uint64(h.prevEnd))
+	binary.LittleEndian.PutUint64(b[64:], h.prevLSN)
 	binary.LittleEndian.PutUint32(b[12:], segmentHeaderCRC(b))
 	return b
 }
@@ -85,6 +91,7 @@ func decodeSegmentHeader(b []byte) (segmentHeader, bool) {
 		durableLSN: binary.LittleEndian.Uint64(b[40:]),
 		prevNumber: binary.LittleEndian.Uint32(b[48:]),
 		prevEnd:    int64(binary.LittleEndian.Uint64(b[56:])),
+		prevLSN:    binary.LittleEndian.Uint64(b[64:]),
 	}, true
 }
 
@@ -157,7 +164,6 @@ func (s salted) header(b []byte) (frameHeader, bool) {
 // entryCRC is the checksum of an entry's encoding. It is seeded by the group,
 // so that no group's entry passes for another's.
 func entryCRC(group uint64, encoded []byte) uint32 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], group)
-	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, encoded)
+	seed := uint32((group + 1) * 0x9e3779b97f4a7c15 >> 32)
+	return crc32.Update(seed, castagnoli, encoded)
 }

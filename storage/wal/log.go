@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -128,6 +129,7 @@ func (l *Log) save(g *group, w *raft.Write, done func(error)) {
 	}
 	if w.Snapshot != nil {
 		s := *w.Snapshot
+		s.Membership.Members = slices.Clone(s.Membership.Members)
 		o.snapshot = &s
 	}
 	if len(w.Entries) > 0 {

@@ -105,6 +105,7 @@ func (m *model) snapshot(d *disk, group raft.GroupID, s raft.Snapshot) error {
 // it the only one.
 func (m *model) check(d *disk) {
 	d.t.Helper()
+	require.Empty(d.t, d.log.damage, "a crash is no damage")
 	loaded := map[raft.GroupID]raft.State{}
 	for group := range m.states[len(m.states)-1] {
 		loaded[group] = d.load(group)

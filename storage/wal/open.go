@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -92,6 +94,7 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	l.forgetTorn(names)
 	carry := &batch{}
 	if len(found) > 0 {
 		older, err := l.link(found)
@@ -152,12 +155,75 @@ func (l *Log) survey(names []string) (found []*segment, free []unused, err error
 		if valid {
 			l.segments[number] = seg // closed on failure
 			found = append(found, seg)
-		} else {
-			seg.file.Close()
-			free = append(free, unused{name, number, seg.size})
+			continue
+		}
+		seg.file.Close()
+		free = append(free, unused{name, number, seg.size})
+	}
+	for _, f := range free {
+		// What is older than the newest one would not be needed anyway, or
+		// is missed by those that follow it.
+		if len(found) > 0 && f.number < found[len(found)-1].number {
+			continue
+		}
+		if err := l.neverExisted(f); err != nil {
+			return nil, nil, err
 		}
 	}
 	return found, free, nil
+}
+
+// neverExisted refuses a segment without a valid header whose frames say that
+// it had one: those that are written before a segment's header do not know
+// the segment's own first frame to be durable, those behind it do.
+func (l *Log) neverExisted(f unused) error {
+	file, err := l.fs.Open(l.path(f.name))
+	if err != nil {
+		return err
+	}
+	data := make([]byte, f.size)
+	n, err := file.ReadAt(data, 0)
+	file.Close()
+	if err != nil && err != io.EOF {
+		return err
+	}
+	data = data[:n]
+	const head = headerBytes + frameHeaderBytes
+	if len(data) < head+recordHeaderBytes {
+		return nil
+	}
+	length := uint64(binary.LittleEndian.Uint32(data[head+4:]))
+	if length > uint64(len(data)-head-recordHeaderBytes) {
+		return nil
+	}
+	rec := record{kind: recordKind(data[head]), bytes: data[head : head+recordHeaderBytes+int(length)]}
+	_, salt, err := decodeCheckpointHead(&rec, f.number)
+	if err != nil {
+		return nil // stale, or blank
+	}
+	s := newSalted(salt)
+	first, ok := s.header(data[headerBytes:])
+	if !ok {
+		return nil
+	}
+	if walk(data, s, first.lsn).durableLSN >= first.lsn {
+		return corruptLog(l.path(f.name), 0, "the header of a segment with acknowledged frames is damaged")
+	}
+	return nil
+}
+
+// maxTorn is how many torn tails are kept for inspection.
+const maxTorn = 4
+
+// forgetTorn removes the oldest torn tails.
+func (l *Log) forgetTorn(names []string) {
+	torn := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, tornSuffix) })
+	for len(torn) >= maxTorn {
+		if err := l.fs.Remove(l.path(torn[0])); err != nil {
+			l.logger.Warn("cannot remove an old torn tail", zap.String("file", torn[0]), zap.Error(err))
+		}
+		torn = torn[1:]
+	}
 }
 
 func (l *Log) surveySpare(name string) error {
@@ -249,7 +315,7 @@ func (l *Log) firstNeeded(seg *segment) (uint32, error) {
 			all, err := records(body)
 			if err == nil && len(all) > 0 {
 				var needed uint32
-				if needed, err = decodeCheckpointHead(&all[0], seg.number); err == nil {
+				if needed, _, err = decodeCheckpointHead(&all[0], seg.number); err == nil {
 					return needed, nil
 				}
 			}

@@ -13,11 +13,12 @@ import (
 // Options configure a log. The zero value is a good choice.
 type Options struct {
 	// SegmentBytes is the size of a segment file, a multiple of 4096 between
-	// 32 KiB and 1 GiB. Zero means 32 MiB: large enough that the two extra
-	// syncs of a new segment are lost among thousands of batches, small
-	// enough to be read at once by Open and to be prepared in some 20 ms.
-	// With very many groups choose at least 2 KiB per group, since each
-	// segment states them all. It may differ from one Open to the next.
+	// 32 KiB and 1 GiB. Zero means 8 MiB: large enough that the two extra
+	// syncs of a new segment are lost among up to 2048 batches, small enough
+	// to be read at once by Open and to be prepared in a few milliseconds. An
+	// empty log takes five segments. With many groups choose at least 2 KiB
+	// per group, since each segment states them all. It may differ from one
+	// Open to the next.
 	SegmentBytes int64
 
 	// Logger hears of recoveries, damage and failures. Nil is silent.
@@ -33,7 +34,7 @@ type Options struct {
 }
 
 const (
-	defaultSegmentBytes = 32 << 20
+	defaultSegmentBytes = 8 << 20
 	minSegmentBytes     = 32 << 10
 	maxSegmentBytes     = 1 << 30
 )

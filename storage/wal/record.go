@@ -32,7 +32,7 @@ const (
 	// recordCheckpoint is the state of a group, see group.appendCheckpoint.
 	recordCheckpoint recordKind = 3
 	// recordCheckpointHead begins a segment: the number of the first segment
-	// that is needed, and that of this one. Its group is zero.
+	// that is needed, that of this one, and its salt. Its group is zero.
 	recordCheckpointHead recordKind = 4
 )
 
@@ -97,6 +97,7 @@ type encoded struct {
 	buf         []byte
 	entries     []entryMeta
 	memberships []raft.MembershipAt
+	hardState   raft.HardState
 }
 
 func (e *encoded) reset() {
@@ -119,7 +120,8 @@ func (e *encoded) save(group raft.GroupID, w *raft.Write) error {
 		flags |= flagSnapshot
 	}
 	b := beginRecord(e.buf, recordSave, flags, group)
-	b = appendMessage(b, &w.HardState)
+	e.hardState = w.HardState // a copy, so that w need not escape to the heap
+	b = appendMessage(b, &e.hardState)
 	if flags&flagIdentity != 0 {
 		b = appendIdentity(b, w.Identity)
 	}

@@ -24,16 +24,12 @@ type replay struct {
 // run replays the chain, whose last segment may end in a torn write.
 func (r *replay) run() error {
 	l := r.l
-	lsn := l.chain[0].header.firstLSN
 	for i, seg := range l.chain {
-		if seg.header.firstLSN != lsn {
-			return corruptLog(seg.name, 0, "it does not continue the segment before")
-		}
 		end, durable := int64(math.MaxInt64), uint64(0)
 		last := i == len(l.chain)-1
 		if !last {
 			next := l.chain[i+1].header
-			end, durable = next.prevEnd, next.firstLSN-1
+			end, durable = next.prevEnd, next.prevLSN
 		}
 		data, err := r.read(seg, end)
 		if err != nil {
@@ -51,7 +47,6 @@ func (r *replay) run() error {
 			r.saveTorn(seg, data, w)
 			l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable
 		}
-		lsn = durable + 1
 	}
 	r.judge()
 	return nil

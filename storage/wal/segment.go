@@ -22,12 +22,14 @@ const (
 	snapSuffix    = ".snapshot" // see snapshot.go
 )
 
-// The log keeps at least one spare for Open, so that it opens on a full disk;
-// what it frees beyond maxSpares is removed.
+// The log keeps three spares for Open, so that it opens on a full disk, again
+// and again: one for what was not known to be durable, and two that take
+// turns, since a segment to which nothing was written is free only when its
+// successor exists. What the log frees beyond maxSpares is removed.
 const (
-	reservedSpares = 1
-	wantedSpares   = 2
-	maxSpares      = 3
+	reservedSpares = 3
+	wantedSpares   = 4
+	maxSpares      = 5
 )
 
 func segmentName(number uint32) string { return fmt.Sprintf("%08x%s", number, segmentSuffix) }
@@ -108,7 +110,7 @@ func (l *Log) newSegment(carry *batch) error {
 	if err != nil {
 		return err
 	}
-	firstNeeded, checkpoint := l.checkpoint(seg.number)
+	firstNeeded, checkpoint := l.checkpoint(&seg.header)
 	next := checkpoint.seal(seg.salted, l.nextLSN, l.durableLSN)
 	err = writeFull(seg.file, checkpoint.buf, headerBytes)
 	seg.end = headerBytes + checkpoint.size()
@@ -138,6 +140,9 @@ func (l *Log) newSegment(carry *batch) error {
 		l.apply(carry, seg.number, carryBase)
 	}
 	freed := l.unchain(firstNeeded)
+	if carry != nil {
+		freed = append(freed, l.leaveOut()...)
+	}
 	l.mu.Unlock()
 	for _, s := range freed {
 		l.recycle(s)
@@ -170,19 +175,45 @@ func (l *Log) segmentFile(opening bool) (*segment, error) {
 		return nil, err
 	}
 	seg.header = segmentHeader{version: formatVersion, number: seg.number, salt: l.random(), firstLSN: l.nextLSN}
-	if l.current != nil {
-		seg.header.prevNumber, seg.header.prevEnd = l.current.number, l.current.end
+	h := &seg.header
+	switch {
+	case opening && l.dispensable():
+		prev := &l.current.header
+		h.prevNumber, h.prevEnd, h.prevLSN = prev.prevNumber, prev.prevEnd, prev.prevLSN
+	case l.current != nil:
+		h.prevNumber, h.prevEnd, h.prevLSN = l.current.number, l.current.end, l.nextLSN-1
 	}
 	seg.salted = newSalted(seg.header.salt)
 	return seg, nil
 }
 
+// dispensable reports whether the segment that Open has found to be the last
+// one holds no entries that are needed: the chain leaves it out then, since
+// the next checkpoint states all the rest.
+func (l *Log) dispensable() bool {
+	return l.current != nil && l.current.live == 0 && len(l.damage) == 0
+}
+
+// leaveOut removes the segment before the last one from the chain, if Open's
+// new segment does not name it. The caller holds mu.
+func (l *Log) leaveOut() []*segment {
+	n := len(l.chain) - 2
+	if n < 0 || l.chain[n].number == l.current.header.prevNumber {
+		return nil
+	}
+	left := l.chain[n]
+	delete(l.segments, left.number)
+	l.chain = append(l.chain[:n], l.current)
+	l.lastSegment = nil
+	return []*segment{left}
+}
+
 // checkpoint composes the batch that begins a segment, and returns the first
 // segment that is needed from then on.
-func (l *Log) checkpoint(number uint32) (firstNeeded uint32, b *batch) {
+func (l *Log) checkpoint(h *segmentHeader) (firstNeeded uint32, b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	firstNeeded = number
+	firstNeeded = h.number
 	for _, s := range l.chain {
 		if s.live > 0 || len(l.damage) > 0 {
 			firstNeeded = s.number
@@ -191,7 +222,7 @@ func (l *Log) checkpoint(number uint32) (firstNeeded uint32, b *batch) {
 	}
 	b = &batch{}
 	b.beginFrame()
-	b.buf = appendCheckpointHead(b.buf, firstNeeded, number)
+	b.buf = appendCheckpointHead(b.buf, firstNeeded, h)
 	for _, g := range l.list {
 		if !g.lost && g.lastLSN > 0 {
 			b.buf = g.appendCheckpoint(b.buf)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -187,6 +188,7 @@ func (l *Log) createSnapshot(g *group, s raft.Snapshot) (raft.SnapshotWriter, er
 		return nil, fmt.Errorf("wal: creating a snapshot: %w", err)
 	}
 	s.Size, s.Checksum = 0, 0
+	s.Membership.Members = slices.Clone(s.Membership.Members)
 	return &snapshotWriter{log: l, group: g, file: f, temp: temp, meta: snapshotMeta{snapshot: s}}, nil
 }
 

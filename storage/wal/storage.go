@@ -22,7 +22,8 @@ type storage struct {
 	g   *group
 }
 
-// Load implements raft.Storage. When the state is older than a committed
+// Load implements raft.Storage. The memberships that it returns are not to be
+// changed. When the state is older than a committed
 // snapshot, the snapshot's installation is queued like a write. A replica
 // that takes over from an earlier one in the same process calls it after all
 // of that one's writes are done.

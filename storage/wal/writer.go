@@ -37,7 +37,7 @@ func (l *Log) write(b *batch) (base int64, err error) {
 	}
 	// A block is left for the frame that idle appends.
 	if l.current.end+b.size()+blockSize > l.current.size && l.current.end > headerBytes {
-		if err := l.newSegment(nil); err != nil {
+		if err := l.rotate(); err != nil {
 			return 0, err
 		}
 	}
@@ -58,6 +58,18 @@ func (l *Log) write(b *batch) (base int64, err error) {
 	seg.end += b.size()
 	seg.size = max(seg.size, seg.end)
 	return base, nil
+}
+
+// rotate begins a new segment, which says where the old one ends: all of that
+// is synced before, the frame of idle included.
+func (l *Log) rotate() error {
+	if l.durableLSN+1 != l.nextLSN {
+		if err := l.current.file.Sync(); err != nil {
+			return err
+		}
+		l.durableLSN = l.nextLSN - 1
+	}
+	return l.newSegment(nil)
 }
 
 // maxSegmentEnd is as far as a location reaches.

@@ -52,6 +52,8 @@ func (t *Transport) admit(conn net.Conn) {
 		return
 	}
 	t.handshakes++
+	t.admitted++
+	l.number = t.admitted
 	t.incoming[l] = struct{}{}
 	t.group.Go(func() {
 		t.serve(l)
@@ -187,11 +189,15 @@ func (t *Transport) join(l *link, hello wire.Hello) *source {
 		s = &source{turn: make(chan struct{}, 1)}
 		t.sources[id] = s
 	}
-	if s.current != nil {
+	s.users++
+	switch {
+	case s.current != nil && s.current.number > l.number: // overtaken during the handshake
+		l.close()
+		return s
+	case s.current != nil:
 		s.current.close()
 	}
 	s.current = l
-	s.users++
 	t.learnPeer(id, resolveAddress(hello.Address, l.raw.RemoteAddr()))
 	return s
 }

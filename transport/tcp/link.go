@@ -19,6 +19,7 @@ type link struct {
 	conn   net.Conn // what is read and written: with TLS, a *tls.Conn
 	raw    net.Conn // what is closed: at once, without a farewell that may block
 	reader *wire.Reader
+	number uint64 // of an incoming connection: a later one has a higher number
 
 	writeMu sync.Mutex
 }

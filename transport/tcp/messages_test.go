@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-6281cb22/raft"
 )
@@ -260,11 +263,13 @@ func TestWhatCannotBeSentIsReported(t *testing.T) {
 		require.Len(t, receive(t, b.messages).Entries, 1)
 	})
 	t.Run("larger than a frame", func(t *testing.T) {
-		a, b := startNode(t, 1, Options{MaxFrameBytes: 64 << 10}), startNode(t, 2, Options{})
+		core, logs := observer.New(zapcore.ErrorLevel)
+		a, b := startNode(t, 1, Options{MaxFrameBytes: 64 << 10, Logger: zap.New(core)}), startNode(t, 2, Options{})
 		a.SetPeer(2, b.addr())
 		a.Send([]raft.Message{appendEntries(1, 2, 64<<10), heartbeat(1, 2, 3)})
 		require.EqualValues(t, 2, receive(t, a.unreachable))
 		require.EqualValues(t, 3, receive(t, b.messages).Index)
+		require.Equal(t, 1, logs.Len())
 	})
 }
 
@@ -301,9 +306,9 @@ func (h lockedHandler) Unreachable(id raft.NodeID) {
 
 func TestCloseEndsEverything(t *testing.T) {
 	for range 20 {
-		a, b := pair(t, Options{})
+		a, b, _, h := benchPair(t, Options{})
 		closed := make(chan struct{})
-		b.onDeliver = func([]raft.Message) {
+		h.answer = func() {
 			select {
 			case <-closed:
 				panic("Deliver after Close")
@@ -322,7 +327,7 @@ func TestCloseEndsEverything(t *testing.T) {
 				}
 			}
 		})
-		receive(t, b.messages)
+		waitFor(t, "delivered", func() bool { return h.n.Load() > 0 })
 		require.NoError(t, b.Close())
 		close(closed)
 		require.NoError(t, b.Close(), "again")

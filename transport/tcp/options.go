@@ -15,8 +15,8 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultConnectTimeout = 5 * time.Second
-	DefaultPeerTimeout    = 5 * time.Second
+	DefaultConnectTimeout = 3 * time.Second
+	DefaultPeerTimeout    = 3 * time.Second
 	DefaultMaxBackoff     = time.Second
 	DefaultQueueBytes     = 32 << 20
 	DefaultMaxFrameBytes  = 64<<20 + 64<<10
@@ -28,7 +28,7 @@ const (
 const (
 	maxHandshakes    = 64                    // incoming connections that have not introduced themselves
 	minBackoff       = 20 * time.Millisecond // after the first failure
-	writeBytes       = 256 << 10             // at most in one write, which has PeerTimeout
+	writeBytes       = 128 << 10             // at most in one write, which has PeerTimeout
 	keptBufferBytes  = 4 << 20               // larger send buffers are let go after use,
 	idleBufferBytes  = 64 << 10              // and those that are larger than this when nothing is sent
 	minPeerTimeout   = 4 * wire.PingInterval // a peer that says something so often is not silent
@@ -68,7 +68,10 @@ type Options struct {
 
 	// PeerTimeout is how long the other side of a connection may say
 	// nothing, or take nothing, before the connection counts as broken. At
-	// least 2 s; an idle peer says something every half second.
+	// least 2 s; an idle peer says something every half second. It is also
+	// about the time that nodes need to find each other again after a
+	// partition, and a connection that takes less than 128 KiB in it is too
+	// slow.
 	// 0: DefaultPeerTimeout.
 	PeerTimeout time.Duration
 

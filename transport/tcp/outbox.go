@@ -22,6 +22,7 @@ type outbox struct {
 	pending  []byte
 	messages int // in pending
 	writing  int // bytes taken and not yet released
+	oversize int // length of a message that was too large, until somebody has logged it
 }
 
 func newOutbox(maxQueue, maxFrame int) *outbox {
@@ -34,7 +35,12 @@ func (o *outbox) add(messages []raft.Message) (dropped int) {
 	for i := range messages {
 		size := messages[i].EncodedLen()
 		queued := len(o.pending) + o.writing
-		if size > o.maxFrame || queued > 0 && queued+size+wire.HeaderBytes > o.maxQueue {
+		if size > o.maxFrame {
+			o.oversize = size
+			dropped++
+			continue
+		}
+		if queued > 0 && queued+size+wire.HeaderBytes > o.maxQueue {
 			dropped++
 			continue
 		}
@@ -68,6 +74,16 @@ func (o *outbox) release(batch []byte) (spare []byte) {
 		return nil
 	}
 	return batch[:0]
+}
+
+// takeOversize returns the length of a message that was dropped because it was
+// larger than a frame may be, 0 if there was none since it was last asked.
+func (o *outbox) takeOversize() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	size := o.oversize
+	o.oversize = 0
+	return size
 }
 
 // trim lets go of a large buffer in which nothing gathers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -58,7 +59,7 @@ func (p *peer) run() {
 		if time.Since(began) > p.t.opts.MaxBackoff {
 			pause.reset()
 		}
-		p.failed(err)
+		p.report(err)
 		select {
 		case <-p.ctx.Done():
 		case <-time.After(pause.pause()):
@@ -72,7 +73,6 @@ func (p *peer) session() error {
 	l, release, err := p.t.dial(p.ctx, p.id, p.address, wire.ForMessages)
 	if err != nil {
 		p.t.counters.connectFailures.Add(1)
-		p.drop(p.out.discard()) // what comes now may wait for the next attempt, not longer
 		return err
 	}
 	p.succeeded()
@@ -85,7 +85,6 @@ func (p *peer) session() error {
 	if errors.Is(err, net.ErrClosed) {
 		err = heard // which had closed it
 	}
-	p.t.notifier.unreachable(p.id)
 	return err
 }
 
@@ -114,7 +113,14 @@ func (p *peer) write(l *link, silent chan error) error {
 			}
 		case <-p.out.wake:
 			idle = false
+			if size := p.out.takeOversize(); size > 0 {
+				p.t.log.Error("a message is larger than MaxFrameBytes, and can never be sent", zap.Uint64("peer", uint64(p.id)), zap.Int("bytes", size))
+			}
 			batch, messages := p.out.take(spare)
+			if messages == 0 { // discarded, or none that fitted
+				spare = p.out.release(batch)
+				continue
+			}
 			err := l.write(batch, p.t.opts.PeerTimeout)
 			bytes := len(batch)
 			spare = p.out.release(batch)
@@ -134,13 +140,14 @@ func (p *peer) listen(l *link) error {
 	defer l.close()
 	for {
 		f, err := l.next(p.t.opts.PeerTimeout)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("raft/tcp: node %d at %s has been silent for %v", p.id, p.address, p.t.opts.PeerTimeout)
-		}
-		if err != nil {
+		case err == io.EOF:
+			return fmt.Errorf("raft/tcp: node %d at %s has closed the connection", p.id, p.address)
+		case err != nil:
 			return err
-		}
-		if f.Kind != wire.KindAlive {
+		case f.Kind != wire.KindAlive:
 			return &protocolError{fmt.Sprintf("frame of kind %d where only signs of life are expected", f.Kind)}
 		}
 	}
@@ -162,15 +169,22 @@ func (p *peer) succeeded() {
 	p.t.log.Info("connected to peer", zap.Uint64("peer", uint64(p.id)), zap.String("address", p.address))
 }
 
-// failed logs the end of a connection, and of attempts only the first one
-// that fails for a reason.
-func (p *peer) failed(err error) {
+// report says, to all who want to know, that a connection has ended or could
+// not be made. What waits to be sent may wait for one attempt to connect, not
+// longer. Of attempts only the first one that fails for a reason is logged.
+func (p *peer) report(err error) {
 	p.mu.Lock()
-	news := p.connected || p.err == nil || p.err.Error() != err.Error()
+	broken := p.connected
+	news := broken || p.err == nil || p.err.Error() != err.Error()
 	p.connected, p.err = false, err
 	p.mu.Unlock()
 	if news {
 		p.t.log.Warn("no connection to peer", zap.Uint64("peer", uint64(p.id)), zap.String("address", p.address), zap.Error(err))
+	}
+	if broken {
+		p.t.notifier.unreachable(p.id)
+	} else {
+		p.drop(p.out.discard())
 	}
 }
 

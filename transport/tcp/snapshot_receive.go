@@ -21,28 +21,37 @@ func (t *Transport) receiveSnapshot(l *link, from raft.NodeID) error {
 	if !t.takeSnapshotSlot() {
 		return t.endSnapshot(l, wire.Result{Busy: true, Reason: "too many snapshots at once"})
 	}
-	defer t.releaseSnapshotSlot()
+	result, err := t.takeSnapshot(l, m)
+	t.releaseSnapshotSlot() // before the sender hears of it: the next one may come at once
+	if err != nil {
+		return err
+	}
+	return t.endSnapshot(l, result)
+}
 
+// takeSnapshot receives the data. An error means that there is nobody to give
+// the result to.
+func (t *Transport) takeSnapshot(l *link, m raft.Message) (wire.Result, error) {
 	// Nothing of an earlier, broken transfer is kept yet: all is wanted.
 	if err := l.write(wire.AppendUint64(nil, wire.KindOffset, 0), t.opts.PeerTimeout); err != nil {
-		return err
+		return wire.Result{}, err
 	}
 	l.reader.SetLimit(wire.MaxChunkBytes)
 	body := &snapshotBody{link: l, timeout: t.opts.PeerTimeout, remaining: m.Snapshot.Size}
-	err = t.deliverSnapshot(l, m, body)
+	err := t.deliverSnapshot(l, m, body)
 	if err == nil && body.err != nil && body.err != io.EOF {
 		err = body.err // accepted or not, it cannot have got all
 	}
 	if err != nil {
 		t.counters.snapshotsFailed.Add(1)
 		if isGarbage(body.err) {
-			return body.err
+			return wire.Result{}, body.err
 		}
-		t.log.Warn("snapshot not accepted", zap.Uint64("peer", uint64(from)), zap.Uint64("index", uint64(m.Snapshot.Index)), zap.Error(err))
-		return t.endSnapshot(l, wire.Result{Reason: err.Error()})
+		t.log.Warn("snapshot not accepted", zap.Uint64("peer", uint64(m.From)), zap.Uint64("index", uint64(m.Snapshot.Index)), zap.Error(err))
+		return wire.Result{Reason: err.Error()}, nil
 	}
 	t.counters.snapshotsReceived.Add(1)
-	return t.endSnapshot(l, wire.Result{Accepted: true})
+	return wire.Result{Accepted: true}, nil
 }
 
 // readInstallSnapshot reads the message that a transfer begins with.

@@ -138,6 +138,11 @@ func TestSnapshotsAtOnceAreBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooMany)
 	close(hold)
 	require.NoError(t, receive(t, first))
+
+	b.onSnapshot = func(raft.Message, io.Reader) error { return nil }
+	for range 20 { // one after the other is not at once
+		require.NoError(t, a.SendSnapshot(t.Context(), snapshotOf(1, 2, nil), bytes.NewReader(nil)))
+	}
 }
 
 func TestASnapshotIsCancelled(t *testing.T) {
@@ -204,6 +209,7 @@ func TestTheBodyFails(t *testing.T) {
 		return nil
 	}
 	require.Error(t, a.SendSnapshot(t.Context(), m, bytes.NewReader(someData(99))))
+	waitFor(t, "ended", func() bool { s := b.Stats(); return s.SnapshotsFailed+s.SnapshotsReceived == 2 })
 	require.Zero(t, b.Stats().SnapshotsReceived)
 }
 
@@ -224,13 +230,21 @@ func TestSnapshotToNobody(t *testing.T) {
 }
 
 // The receiver may take longer than PeerTimeout, since it says that it lives.
+// So do the connections for messages, meanwhile, though nobody sends any.
 func TestASlowReceiverIsWaitedFor(t *testing.T) {
 	a, b := pair(t, Options{PeerTimeout: minPeerTimeout})
+	for _, n := range []*node{a, b} {
+		waitFor(t, "connected", func() bool { return n.Peers()[0].Connected })
+	}
 	b.onSnapshot = func(raft.Message, io.Reader) error {
 		<-time.After(minPeerTimeout + wire.PingInterval)
 		return nil
 	}
 	require.NoError(t, a.SendSnapshot(t.Context(), snapshotOf(1, 2, nil), bytes.NewReader(nil)))
+	for _, n := range []*node{a, b} {
+		require.EqualValues(t, 1, n.Stats().Connects)
+		require.Empty(t, n.unreachable)
+	}
 }
 
 func TestCloseEndsSnapshots(t *testing.T) {

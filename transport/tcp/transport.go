@@ -39,8 +39,9 @@ type Transport struct {
 	peers      map[raft.NodeID]*peer
 	sources    map[raft.NodeID]*source
 	incoming   map[*link]struct{}
-	handshakes int // of incoming, those that have not introduced themselves
-	snapshots  int // being received
+	admitted   uint64 // incoming connections so far
+	handshakes int    // of incoming, those that have not introduced themselves
+	snapshots  int    // being received
 }
 
 var _ raft.Transport = (*Transport)(nil)

@@ -61,6 +61,11 @@ func TestABatchForgetsWhatItHandedOver(t *testing.T) {
 	require.NoError(t, b.Add(payloadOf(message(300, 10))))
 	require.Error(t, b.Add(payloadOf(message(9, 10))[:100]))
 	b.Reset()
+	require.NoError(t, b.Add(payloadOf(message(60, 10)))) // within it
+	require.Error(t, b.Add(payloadOf(message(9, 10))[:100]))
+	require.NoError(t, b.Add(payloadOf(message(1, 10))))
+	b.Drop()
+	b.Reset()
 	for _, e := range b.entries[:cap(b.entries)] {
 		require.Nil(t, e.Data)
 	}
@@ -143,4 +148,32 @@ func TestResultRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, got.Accepted)
 	require.Len(t, got.Reason, maxReasonBytes)
+}
+
+// A batch gives what decoding each payload by itself gives, and keeps none of
+// the payload's memory.
+func FuzzBatch(f *testing.F) {
+	f.Add(payloadOf(message(3, 10)), payloadOf(message(0, 0)))
+	f.Add(payloadOf(message(40, 2)), []byte{0xff})
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var b Batch
+		for range 2 {
+			var want []raft.Message
+			for _, payload := range [][]byte{first, second, first} {
+				var m raft.Message
+				err := m.Unmarshal(bytes.Clone(payload))
+				if err == nil {
+					want = append(want, m)
+				}
+				scratch := bytes.Clone(payload)
+				require.Equal(t, err, b.Add(scratch))
+				clear(scratch)
+			}
+			require.Equal(t, len(want), len(b.Messages()))
+			for i := range want {
+				require.Equal(t, want[i], b.Messages()[i])
+			}
+			b.Reset()
+		}
+	})
 }

@@ -24,12 +24,12 @@
 // follows depends on the purpose that the Hello states:
 //
 // Messages. The dialer sends KindMessage frames, each one encoded
-// raftpb.Message, and a KindPing when it has been silent for PingInterval. The
-// listener sends nothing but KindAlive frames: one when bytes have arrived and
-// the last one was sent at least AliveInterval ago. So both sides hear of each
-// other all the time, and a connection on which one has heard nothing for a
-// few seconds is dead, whatever TCP believes. Replies to messages go over a
-// connection that the other side dials.
+// raftpb.Message, and a KindPing every PingInterval. The listener sends nothing
+// but KindAlive frames: one when bytes have arrived and the last one was sent
+// at least AliveInterval ago. So both sides hear of each other all the time,
+// and a connection on which one has heard nothing for a few seconds is dead,
+// whatever TCP believes. Replies to messages go over a connection that the
+// other side dials.
 //
 // Snapshot. The dialer sends one KindMessage frame, an InstallSnapshot. The
 // listener refuses with a KindResult, or states in a KindOffset from which

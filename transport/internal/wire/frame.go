@@ -36,7 +36,8 @@ const (
 	MaxControlBytes = 2048
 	// MaxChunkBytes bounds the payload of a KindChunk.
 	MaxChunkBytes = 256 << 10
-	// PingInterval is how often the dialer says something, at least.
+	// PingInterval is how often the dialer of a connection for messages, and
+	// the receiver of a snapshot, say something, at least.
 	PingInterval = 500 * time.Millisecond
 	// AliveInterval is the least time between two KindAlive frames on a
 	// connection for messages.
