@@ -42,36 +42,35 @@ func (r *replica) syncTerm() {
 	}
 }
 
-// admit moves what waits into the leader's log, in chunks that fit. What does
-// not fit goes on waiting; MaxPendingBytes bounds it.
+// admit moves what waits into the leader's log, a message's worth at a time.
+// What the core has no room for goes on waiting; MaxPendingBytes bounds it.
 func (r *replica) admit(now Instant) {
-	limit := r.cfg.MaxMessageBytes
-	for r.mayRoute() {
-		if r.inbox.full && r.inbox.fullAt == r.core.Commit() {
-			return // the core has refused, and nothing has committed since
-		}
-		forwarded, own := r.gather(limit)
-		n := len(r.batch)
-		if n == 0 {
+	for r.mayRoute() && r.inbox.full != r.settled() {
+		forwarded, own := r.gather(r.cfg.MaxMessageBytes)
+		if len(r.batch) == 0 {
 			return
 		}
 		first, err := r.core.Propose(now, r.batch)
 		r.batch = reuse(r.batch)
-		switch {
-		case err == nil:
-			r.inbox.full = false
-			r.answerForwarded(r.inbox.take(forwarded), first)
-			r.admitted(own, first+Index(forwarded))
-		case !errors.Is(err, ErrOverloaded):
-			return // not the leader any more
-		case r.core.Commit() < r.core.Last() || n == 1:
-			r.inbox.full, r.inbox.fullAt = true, r.core.Commit()
-			return
-		default:
-			limit /= 2 // it can only have been too much at once
+		if errors.Is(err, ErrOverloaded) {
+			r.inbox.full = r.settled()
 		}
+		if err != nil {
+			return
+		}
+		r.answerForwarded(r.inbox.take(forwarded), first)
+		r.admitted(own, first+Index(forwarded))
 	}
 }
+
+// settlement is what must change before a core that has refused more may take
+// it. The zero settlement is none.
+type settlement struct {
+	commit  Index
+	durable uint64
+}
+
+func (r *replica) settled() settlement { return settlement{r.core.Commit() + 1, r.durable} }
 
 // gather puts entries of at most limit bytes of data, at least one entry, into
 // r.batch, and returns how many are forwarded and how many this replica's own.

@@ -131,6 +131,7 @@ type Config struct {
 	Transport Transport
 	// Bootstrap founds a cluster: every founding member passes the same
 	// list on its first start. It is used only where the storage is empty.
+	// All of them are voters; only ID and Address are to be set.
 	// A node that joins later, or that lost its storage, passes none.
 	Bootstrap []Member
 	// Cluster names the cluster, at most 64 bytes. Empty: a digest of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,10 +37,11 @@ type executor struct {
 	working  int       // who may call the storage, the transport or the machine outside the lock
 	applying bool      // there is an applier
 	logReads []LogRead // for the log reader, which exists while there are any
-	notable  notable
 
 	peersMu sync.Mutex // taken before mu
 	peers   map[NodeID]string
+
+	ignored atomic.Uint64 // messages
 }
 
 // machine is a StateMachine without the type of its results.

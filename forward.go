@@ -157,7 +157,7 @@ func (r *replica) forwardAnswered(now Instant, m *Message) {
 	if m.Term != f.term || m.Term != r.core.Term() || m.From != r.core.Leader() || m.Round != r.incarnation {
 		return
 	}
-	if m.Context < f.first && uint64(m.Match) <= f.first-m.Context {
+	if !m.Reject && (m.Index == 0 || m.Index > raftpb.MaxIndex) {
 		return
 	}
 	for s := max(m.Context, f.first); s < f.sent && s-m.Context < uint64(m.Match); s++ {

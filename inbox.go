@@ -18,10 +18,9 @@ import (
 type inbox struct {
 	entries []Entry // from head on
 	head    int
-	bytes   int  // of data
-	turn    bool // which kind comes first, see gather
-	full    bool // the core has refused more, when its commit index was fullAt, and nothing became durable since
-	fullAt  Index
+	bytes   int                   // of data
+	turn    bool                  // which kind comes first, see gather
+	full    settlement            // when the core has refused more, if it has
 	origins map[originKey]*origin // looked up only, never ranged over
 }
 

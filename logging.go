@@ -6,11 +6,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// notable samples what may come in floods.
-type notable struct {
-	ignored uint64 // messages ignored since the start
-}
-
 // report logs events, and acts on changes of the membership.
 func (x *executor) report(events []Event) {
 	for i := range events {
@@ -33,11 +28,7 @@ func (x *executor) report(events []Event) {
 
 // reportIgnored logs the 1st, 2nd, 4th, 8th … message that was ignored.
 func (x *executor) reportIgnored(e *Event) {
-	x.mu.Lock()
-	x.notable.ignored++
-	n := x.notable.ignored
-	x.mu.Unlock()
-	if n&(n-1) == 0 {
+	if n := x.ignored.Add(1); n&(n-1) == 0 {
 		x.log.Info("message ignored", zap.Uint64("from", uint64(e.Peer)), zap.String("reason", e.Reason), zap.Uint64("ignored", n))
 	}
 }

@@ -418,6 +418,21 @@ func TestForwardsSurviveLossAndDuplication(t *testing.T) {
 	})
 }
 
+// A lost forward is sent again after a heartbeat interval, however far away the
+// timer was armed before.
+func TestLostForwardIsSentAgainSoon(t *testing.T) {
+	virtual(t, func(t *testing.T, ctx context.Context) {
+		c := newCluster(t, 3, func(cfg *raft.Config) { cfg.ElectionTimeout = 2 * time.Second })
+		leader, follower := c.leader(), c.follower()
+		c.network.Block(c.members[follower].ID, c.members[leader].ID)
+		time.AfterFunc(20*time.Millisecond, c.network.HealAll)
+		begun := time.Now()
+		_, err := c.nodes[follower].Propose(ctx, []byte("x"))
+		require.NoError(t, err)
+		require.Less(t, time.Since(begun), 200*time.Millisecond)
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	virtual(t, func(t *testing.T, ctx context.Context) {
 		c := newCluster(t, 3, func(cfg *raft.Config) { cfg.MaxEntryBytes, cfg.MaxPendingBytes = 1000, 2000 })

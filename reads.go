@@ -11,9 +11,7 @@ type reads struct {
 	asked   futureList // for the answer to request id
 	asking  bool       // there is such a request
 	id      uint64
-	leader  NodeID // when it was made, or failed
-	term    Term
-	retryAt Instant // when to ask again, under the same leader
+	retryAt Instant // when to ask, or ask again
 
 	confirmed []confirmedReads // wait for their index to be applied
 }
@@ -47,17 +45,15 @@ func (r *replica) abandonRead(f *future) bool {
 }
 
 // mayAskRead reports whether a request is to be made.
-func (r *replica) mayAskRead(now Instant) bool {
+func (r *replica) mayAskRead(now Instant) bool { return now >= r.readDeadline() }
+
+// readDeadline is when a request is to be made.
+func (r *replica) readDeadline() Instant {
 	q := &r.reads
-	leader := r.core.Leader()
-	switch {
-	case leader == 0 || q.waiting.empty() && q.asked.empty():
-		return false
-	case leader != q.leader || r.core.Term() != q.term:
-		return true // whatever was asked of the one before is lost
-	default:
-		return now >= q.retryAt
+	if r.core.Leader() == 0 || q.waiting.empty() && q.asked.empty() {
+		return Never
 	}
+	return q.retryAt
 }
 
 // askRead makes a request for all that wait, if it is time.
@@ -68,23 +64,21 @@ func (r *replica) askRead(now Instant) {
 	q := &r.reads
 	q.asked.append(&q.waiting)
 	q.id++
-	q.leader, q.term = r.core.Leader(), r.core.Term()
-	err := r.core.ReadIndex(now, q.id)
-	switch {
+	switch err := r.core.ReadIndex(now, q.id); {
 	case err != nil:
 		r.askLater(now)
-	case q.leader == r.cfg.ID:
-		q.asking, q.retryAt = true, Never // nothing between us and the core can be lost
+	case r.core.Leader() == r.cfg.ID:
+		// Nothing between us and the core can be lost; it says so when it
+		// ceases to lead.
+		q.asking, q.retryAt = true, Never
 	default:
 		q.asking, q.retryAt = true, now.Add(r.cfg.ElectionTimeout)
 	}
 }
 
-// askLater is for a request that failed: not at once again, except of another
-// leader.
+// askLater is for a request that failed.
 func (r *replica) askLater(now Instant) {
-	r.reads.asking = false
-	r.reads.retryAt = now.Add(r.cfg.HeartbeatInterval)
+	r.reads.asking, r.reads.retryAt = false, now.Add(r.cfg.HeartbeatInterval)
 }
 
 // readAnswered takes the core's answer to a request.
@@ -128,15 +122,6 @@ func (r *replica) completeReads(calls *futureList) {
 	for f := calls.pop(); f != nil; f = calls.pop() {
 		r.complete(f, nil)
 	}
-}
-
-// readDeadline is when to ask again.
-func (r *replica) readDeadline() Instant {
-	q := &r.reads
-	if r.core.Leader() == 0 || q.waiting.empty() && q.asked.empty() {
-		return Never
-	}
-	return q.retryAt
 }
 
 // endReads ends all of them when the replica ends.

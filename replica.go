@@ -153,7 +153,6 @@ func (r *replica) persisted(now Instant) {
 		return
 	}
 	r.durable++
-	r.inbox.full = false // what is not durable here counts as not committed
 	r.core.Persisted(now, r.durable)
 	r.settle(now)
 }

@@ -58,9 +58,6 @@ func (x *executor) storeSnapshot(meta Snapshot, write func(io.Writer) error) err
 	if err := write(&boundWriter{x.ctx, w}); err != nil {
 		return err
 	}
-	if err := x.ctx.Err(); err != nil {
-		return err
-	}
 	return w.Commit()
 }
 
@@ -117,12 +114,12 @@ func (x *executor) DeliverSnapshot(m Message, body io.Reader) error {
 // copySnapshot copies the data of a received snapshot, and checks it.
 func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	sum := crc32.New(castagnoli)
-	n, err := io.Copy(io.MultiWriter(w, sum), body)
+	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(body, int64(min(s.Size, 1<<62))+1))
 	switch {
 	case err != nil:
 		return err
 	case uint64(n) != s.Size:
-		return fmt.Errorf("raft: received %d bytes of a snapshot of %d", n, s.Size)
+		return fmt.Errorf("raft: received %d bytes, or more, of a snapshot of %d", n, s.Size)
 	case sum.Sum32() != s.Checksum:
 		return fmt.Errorf("raft: received a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
 	}
