@@ -220,6 +220,10 @@ func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.
 	}
 	e.Ranges = append(e.Ranges, raft.IndexRange{Group: g.id, First: g.last() + 1, Last: upTo})
 	g.refused = e
+	if len(r.l.damage) == 0 {
+		// No checkpoint states the group any more: its segments must stay.
+		r.l.damage = append(r.l.damage, e)
+	}
 }
 
 // judge refuses every group that the damage may concern: all but those of

@@ -436,3 +436,25 @@ func TestOptionsAreChecked(t *testing.T) {
 		require.ErrorContains(t, err, fmt.Sprint(bytes))
 	}
 }
+
+// A segment that Open finds to be the last one may hold a vote and no entries:
+// it is a link in its group's chain all the same, and Open keeps it.
+func TestVoteInASegmentWithoutEntriesSurvivesEveryOpen(t *testing.T) {
+	for _, group := range []raft.GroupID{1, 2} { // with entries before, and without
+		d := newDisk(t)
+		d.mustOpen()
+		d.save(1, write(1, 0, entries(1, 1, 3)...))
+		require.NoError(t, d.log.Close())
+		d.mustOpen()
+		vote := raft.HardState{Term: 7, Vote: 3}
+		d.save(group, raft.Write{HardState: vote})
+		require.NoError(t, d.log.Close())
+		for range 5 {
+			d.mustOpen()
+			s, err := d.log.Storage(group).Load()
+			require.NoError(t, err)
+			require.Equal(t, vote, s.HardState)
+			require.NoError(t, d.log.Close())
+		}
+	}
+}

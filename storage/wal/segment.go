@@ -188,10 +188,19 @@ func (l *Log) segmentFile(opening bool) (*segment, error) {
 }
 
 // dispensable reports whether the segment that Open has found to be the last
-// one holds no entries that are needed: the chain leaves it out then, since
-// the next checkpoint states all the rest.
+// one holds nothing but its checkpoint: the chain leaves it out then. One with
+// any group's record is a link in that group's chain of LSNs, also if the
+// record holds no entry but a vote.
 func (l *Log) dispensable() bool {
-	return l.current != nil && l.current.live == 0 && len(l.damage) == 0
+	if l.current == nil || len(l.damage) > 0 {
+		return false
+	}
+	for _, g := range l.list {
+		if g.lastLSN >= l.current.header.firstLSN {
+			return false
+		}
+	}
+	return true
 }
 
 // leaveOut removes the segment before the last one from the chain, if Open's
