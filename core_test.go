@@ -285,8 +285,6 @@ func between(kind raftpb.MessageType, from, to NodeID) func(*Message) bool {
 	}
 }
 
-func anyMessage(*Message) bool { return true }
-
 func (c *testCluster) requireLeader(want NodeID) {
 	c.t.Helper()
 	require.Equal(c.t, want, c.leader())

@@ -61,8 +61,6 @@ func (t *tape) byte() byte {
 
 func (t *tape) n(n int) int { return int(t.byte()) % n }
 
-func (t *tape) yes() bool { return t.byte()%2 == 0 }
-
 // small is a number that is nearly always near base, and sometimes extreme.
 func (t *tape) small(base uint64) uint64 {
 	switch b := t.byte(); {

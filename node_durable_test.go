@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,44 +74,5 @@ func TestDurableNodes(t *testing.T) {
 			addresses[i] = transport.Addr().String()
 		}
 		d.close()
-	}
-}
-
-// noop is a state machine without state.
-type noop struct{ counter }
-
-func (*noop) Apply([]raft.Entry, []uint64) error { return nil }
-
-// BenchmarkPropose is three durable nodes in one process, and clients on the
-// leader.
-func BenchmarkPropose(b *testing.B) {
-	for _, clients := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("16B/%d", clients), func(b *testing.B) {
-			d := startDurable(b, b.TempDir(), []string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"},
-				func(int) raft.StateMachine[uint64] { return &noop{} })
-			defer d.close()
-			ctx := context.Background()
-			command := make([]byte, 16)
-			_, err := d.nodes[0].Propose(ctx, command)
-			require.NoError(b, err)
-			leader := d.nodes[d.nodes[0].Status().Leader-1]
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			var group sync.WaitGroup
-			b.ReportAllocs()
-			b.ResetTimer()
-			for range clients {
-				group.Go(func() {
-					for left.Add(-1) >= 0 {
-						if _, err := leader.Propose(ctx, command); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			group.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
-		})
 	}
 }

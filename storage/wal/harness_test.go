@@ -101,15 +101,6 @@ func (d *disk) trySnapshot(group raft.GroupID, s raft.Snapshot, data string) err
 	return err
 }
 
-// segments returns the names of the segment files, ascending.
-func (d *disk) segments() []string {
-	var names []string
-	for _, s := range d.log.chain {
-		names = append(names, s.name)
-	}
-	return names
-}
-
 // entry makes an entry whose data tells it from all others.
 func entry(index raft.Index, term raft.Term) raft.Entry {
 	return raft.Entry{Index: index, Term: term, Data: fmt.Appendf(nil, "entry %d of term %d", index, term)}
