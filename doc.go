@@ -60,6 +60,11 @@
 // shows the mark. The founding members of a cluster, which start with nothing
 // but Config.Bootstrap, lose it with their first vote.
 //
+// A founding member that had no part in the first election keeps its mark until
+// the others have committed an entry without it. If one of those that voted is
+// lost for good before that, the group cannot elect until it is back: the
+// member that never voted cannot be told from one that lost its storage.
+//
 // So a member whose storage is lost is started again without Bootstrap, with
 // the same ID and with Config.Cluster, and recovers by itself, as long as a
 // majority of unmarked members is there.
