@@ -64,9 +64,6 @@ func (r *Raft) mayCampaign() bool {
 // electionTimeout: no leader was heard from in time.
 func (r *Raft) electionTimeout() {
 	r.resetElectionTimer()
-	if r.role == Candidate && !r.hardStateDurable() {
-		return // nobody has been asked yet
-	}
 	if !r.mayCampaign() || r.now >= r.stalled() { // whose disk has stalled cannot win
 		if r.leader != 0 {
 			r.becomeFollower(r.term, 0)

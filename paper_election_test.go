@@ -564,3 +564,24 @@ func snapshotOf(r *Raft) string {
 		r.term, r.votedFor, r.unmarked, r.commit, r.applied, r.role, r.leader, r.log.runs, r.peers,
 		r.election.deadline, r.election.ownVote, r.election.ownVoteSeq, r.following, r.leading, r.writes, r.members)
 }
+
+// A candidate whose own vote is still being written has asked nobody yet: the
+// timer does not make it start over, or a slow disk would never elect.
+func TestCandidateWaitsForItsOwnVote(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.stalled[1] = true
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	c.settle()
+	require.Equal(t, Candidate, c.node(1).r.Role())
+	term := c.node(1).r.Term()
+
+	c.now = c.node(1).r.Deadline()
+	c.tick(1)
+	require.Equal(t, Candidate, c.node(1).r.Role())
+	clear(c.stalled)
+	c.settle()
+
+	c.requireLeader(1)
+	require.Equal(t, term, c.node(1).r.Term())
+}

@@ -864,3 +864,27 @@ func TestSection7PreviousEntryBelowTheSnapshot(t *testing.T) {
 	reply = only(t, c.receive(appendFrom(2, 2, 0, 0, 5)))
 	require.Equal(t, Index(5), reply.Index)
 }
+
+// What a hung disk keeps in the leader's memory is bounded, although the
+// followers commit it.
+func TestHungLeaderDiskBoundsTheWindow(t *testing.T) {
+	const limit = 4 << 10
+	c := newTestCluster(t, 3, func(cfg *CoreConfig) { cfg.MaxWindowBytes, cfg.MaxUncommittedBytes = limit, limit })
+	c.elect(1)
+	c.run(DefaultHeartbeatInterval)
+	c.stalled[1] = true
+	var err error
+	for range 100 {
+		if err = c.propose(1, string(make([]byte, 100))); err != nil {
+			break
+		}
+		c.settle()
+	}
+	require.ErrorIs(t, err, ErrOverloaded)
+	require.Equal(t, c.node(1).r.Last(), c.node(1).r.Commit(), "the followers have it")
+	require.LessOrEqual(t, c.node(1).r.log.window.bytes(0, c.node(1).r.Last()), limit+entryOverhead)
+
+	clear(c.stalled)
+	c.settle()
+	require.NoError(t, c.propose(1, "again"))
+}
