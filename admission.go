@@ -10,7 +10,8 @@ import "errors"
 //     does not gate a healthy quorum, or
 //   - a message's worth of bytes waits.
 //
-// A follower forwards by the same rule: its writes are the group's.
+// A follower forwards by the same rule, its writes are the group's, or when
+// nothing that it has forwarded is unanswered: its disk may never be idle.
 //
 // Admitting each at once costs more than twice the CPU per proposal.
 func (r *replica) mayRoute() bool {

@@ -91,7 +91,7 @@ func (r *replica) forwardTo(now Instant, leader NodeID) {
 		r.sendForward(leader)
 	}
 	for f.bytes < forwardWindow*r.cfg.MaxMessageBytes {
-		if f.sent == p.next && (p.waiting.empty() || !r.mayRoute()) {
+		if f.sent == p.next && (p.waiting.empty() || f.first < f.sent && !r.mayRoute()) {
 			return
 		}
 		if f.first == f.sent {

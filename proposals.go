@@ -107,7 +107,7 @@ func (r *replica) propose(now Instant, f *future) error {
 	p.bytes += size
 	p.waitingBytes += len(f.data)
 	p.waiting.push(f)
-	if r.mayRoute() {
+	if r.core.Role() != Leader || r.mayRoute() {
 		r.settle(now)
 	}
 	return nil

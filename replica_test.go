@@ -883,3 +883,45 @@ func TestEveryCallEndsWithTheReplica(t *testing.T) {
 		})
 	}
 }
+
+// A follower whose disk is never idle forwards all the same: what waits goes
+// when nothing that was forwarded is unanswered.
+func TestFollowerWithABusyDiskForwards(t *testing.T) {
+	c := newSimCluster(t, 3, nil)
+	leader, follower := c.elect(), c.follower()
+	leader.propose("a")
+	for _, m := range c.take(isType(raftpb.AppendEntries)) {
+		if m.To == follower.id && len(m.Entries) > 0 {
+			c.receive(m)
+		}
+	}
+	require.Less(t, follower.r.durable, follower.r.saved, "a write is in flight")
+	require.Less(t, follower.r.core.Commit(), follower.r.core.Last())
+
+	follower.propose("x")
+	require.Len(t, c.take(isType(raftpb.Propose)), 1)
+	follower.propose("y")
+	require.Empty(t, c.take(isType(raftpb.Propose)), "what follows gathers")
+}
+
+// A snapshot that the core would refuse is refused before its data reaches the
+// storage, where the next start would find it.
+func TestMalformedSnapshotIsNotReceived(t *testing.T) {
+	c := newSimCluster(t, 3, nil)
+	leader, follower := c.elect(), c.follower()
+	for name, spoil := range map[string]func(m *Message){
+		"no membership":      func(m *Message) { m.Snapshot.Membership = Membership{} },
+		"membership above":   func(m *Message) { m.Snapshot.MembershipIndex = m.Snapshot.Index + 1 },
+		"index out of range": func(m *Message) { m.Snapshot.Index = MaxIndex + 1 },
+		"no term":            func(m *Message) { m.Snapshot.Term = 0 },
+		"term of the future": func(m *Message) { m.Snapshot.Term = m.Term + 1 },
+		"from itself":        func(m *Message) { m.From = m.To },
+	} {
+		m := Message{Type: raftpb.InstallSnapshot, From: leader.id, To: follower.id, Term: leader.r.core.Term(),
+			Snapshot: &Snapshot{Index: 100, Term: 1, Membership: founding(3)}}
+		spoil(&m)
+		wanted, err := follower.r.beginReceive(c.now, &m)
+		require.False(t, wanted, name)
+		require.ErrorIs(t, err, ErrMalformed, name)
+	}
+}

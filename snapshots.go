@@ -91,6 +91,10 @@ func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error)
 		return false, r.ended
 	case m.Type != raftpb.InstallSnapshot || m.Group != r.cfg.Group || m.To != r.cfg.ID || m.Snapshot == nil || m.Snapshot.Index == 0:
 		return false, fmt.Errorf("%w: not a snapshot for this replica", ErrMalformed)
+	case r.core.checkMessage(m) != nil:
+		// Not after its data is committed in the storage, where the next
+		// start would find it.
+		return false, r.stepSnapshot(now, m)
 	case m.Term < r.core.Term() || m.Snapshot.Index <= r.core.Commit():
 		// The core does not install it, for the same reason, so that it does
 		// not matter that the data is missing. It answers with what it has.
