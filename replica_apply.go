@@ -75,7 +75,7 @@ func (r *replica) applied(now Instant, t *task, err error) {
 
 // restored says that a taskRestore has been done: the state is that of the
 // snapshot opened, which may be newer than the one that the core asked for
-// (see snapshots.go).
+// (see replica_snapshots.go).
 func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 	if r.ended != nil {
 		return

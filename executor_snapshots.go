@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// What the executor does about snapshots outside the lock; snapshots.go holds
+// What the executor does about snapshots outside the lock; replica_snapshots.go holds
 // the rules.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -6,14 +6,14 @@ import (
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
-// A follower's half of forwarding; inbox.go has the leader's.
+// A follower's half of forwarding; replica_inbox.go has the leader's.
 //
 // A proposal gets its sequence number when it is first sent, and is meant for
 // the leader of one term. The leader takes an origin's proposals in sequence
 // order and answers with the index that it gave them, so a lost message shows
 // as a gap, and everything behind the gap stays unanswered. What is unanswered
 // is sent again, the lowest first, until it is answered or the term ends;
-// after that the log alone decides (see proposals.go).
+// after that the log alone decides (see replica_proposals.go).
 
 // forwarding is where this replica stands with the leader of a term. The
 // proposals meant for it have the sequence numbers from first on: a term's are
