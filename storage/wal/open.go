@@ -86,6 +86,13 @@ type unused struct {
 }
 
 func (l *Log) recover() error {
+	// What an earlier life has renamed may not be durable yet, if it was
+	// killed before it could sync the directory. Open builds on it: it removes
+	// the snapshots that a newer one replaces, and renames files again, of
+	// which a power loss could leave two names for one file.
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
 	names, err := l.fs.List(l.dir)
 	if err != nil {
 		return err
