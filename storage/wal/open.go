@@ -124,6 +124,11 @@ func (l *Log) recover() error {
 	for _, f := range free {
 		l.recycleFile(f.name, f.number, f.size)
 	}
+	if len(free) > 0 { // the next segment may take one of them
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
+	}
 	if err := l.newSegment(carry); err != nil {
 		return err
 	}
