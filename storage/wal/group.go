@@ -183,6 +183,12 @@ func (g *group) check(w *raft.Write) error {
 	if w.Identity != (raft.Identity{}) && g.identity != (raft.Identity{}) && w.Identity != g.identity {
 		return &raft.IdentityError{Stored: g.identity, Given: w.Identity}
 	}
+	if w.Snapshot != nil && w.Snapshot.Index > raft.MaxIndex {
+		return fmt.Errorf("wal: group %d: the snapshot's index %d is above %d", g.id, w.Snapshot.Index, raft.MaxIndex)
+	}
+	if n := len(w.Entries); n > 0 && w.Entries[n-1].Index > raft.MaxIndex {
+		return fmt.Errorf("wal: group %d: the index of an entry, %d, is above %d", g.id, w.Entries[n-1].Index, raft.MaxIndex)
+	}
 	first, tail := g.first, g.tail
 	if w.Snapshot != nil {
 		first, tail = w.Snapshot.Index+1, w.Snapshot.Index

@@ -172,6 +172,9 @@ func (l *Log) createSnapshot(g *group, s raft.Snapshot) (raft.SnapshotWriter, er
 	if s.Index == 0 {
 		return nil, errors.New("wal: a snapshot of index 0 has no data")
 	}
+	if s.Index > raft.MaxIndex {
+		return nil, fmt.Errorf("wal: group %d: the snapshot's index %d is above %d", g.id, s.Index, raft.MaxIndex)
+	}
 	l.mu.Lock()
 	refused := g.refused
 	if l.closing {

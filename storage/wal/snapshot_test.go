@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,5 +43,29 @@ func TestOlderSnapshotStaysUntilTheNewerIsDurable(t *testing.T) {
 			require.Equal(t, raft.Index(10), state.Snapshot.Index)
 			return
 		}
+	}
+}
+
+// A snapshot at an index that no entry can have is refused without harm. The
+// highest possible index is like any other.
+func TestSnapshotIndexIsBounded(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	d.save(1, write(1, 0, entries(1, 1, 2)...))
+	for _, index := range []raft.Index{raft.MaxIndex + 1, math.MaxUint64} {
+		_, err := d.log.Storage(1).CreateSnapshot(raft.Snapshot{Index: index, Term: 1})
+		require.ErrorContains(t, err, "is above")
+	}
+	require.EqualValues(t, 2, d.load(1).Last)
+	s := raft.Snapshot{Index: raft.MaxIndex, Term: 1}
+	d.snapshot(1, s, "the end")
+	w := write(1, raft.MaxIndex)
+	w.Snapshot = &s
+	d.save(1, w)
+	for range 3 {
+		state := d.load(1)
+		require.Equal(t, raft.MaxIndex, state.Snapshot.Index)
+		require.Equal(t, raft.MaxIndex, state.Last)
+		d.crash(vfs.Nothing)
 	}
 }
