@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -112,11 +113,26 @@ func openSnapshotFile(fsys vfs.FS, name string, group raft.GroupID) (vfs.File, *
 		return nil, nil, err
 	}
 	meta, err := readSnapshotMeta(f, name, group)
+	if err == nil {
+		err = meta.bears(name, group)
+	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, meta, nil
+}
+
+// bears returns an error unless the file's name is that of the snapshot in it.
+func (m *snapshotMeta) bears(name string, group raft.GroupID) error {
+	if filepath.Base(name) == snapshotName(group, &m.snapshot) {
+		return nil
+	}
+	return &raft.CorruptError{
+		File:   name,
+		Ranges: []raft.IndexRange{{Group: group, First: 1, Last: m.snapshot.Index}},
+		Reason: fmt.Sprintf("the file holds another snapshot, of index %d and term %d", m.snapshot.Index, m.snapshot.Term),
+	}
 }
 
 func readSnapshotMeta(f vfs.File, name string, group raft.GroupID) (*snapshotMeta, error) {

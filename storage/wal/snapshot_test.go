@@ -2,6 +2,7 @@ package wal
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,5 +68,43 @@ func TestSnapshotIndexIsBounded(t *testing.T) {
 		require.Equal(t, raft.MaxIndex, state.Snapshot.Index)
 		require.Equal(t, raft.MaxIndex, state.Last)
 		d.crash(vfs.Nothing)
+	}
+}
+
+// A snapshot's file under the name of another index, term or group is not what
+// it says it is: its group is refused, and the file stays.
+func TestSnapshotUnderAnotherName(t *testing.T) {
+	five := raft.Snapshot{Index: 5, Term: 1}
+	for _, c := range []struct {
+		what  string
+		group raft.GroupID
+		as    raft.Snapshot
+	}{
+		{"index", 1, raft.Snapshot{Index: 8, Term: 1}},
+		{"term", 1, raft.Snapshot{Index: 5, Term: 2}},
+		{"group", 2, five},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			d := newDisk(t)
+			d.mustOpen()
+			d.save(1, write(1, 10, entries(1, 1, 10)...))
+			d.save(2, write(1, 10, entries(1, 1, 10)...))
+			d.save(3, write(1, 10, entries(1, 1, 10)...))
+			d.snapshot(1, five, "five")
+			require.NoError(t, d.log.Close())
+			name := filepath.Join(dir, snapshotName(c.group, &c.as))
+			require.NoError(t, d.fs.Rename(filepath.Join(dir, snapshotName(1, &five)), name))
+			for range 2 {
+				d.mustOpen()
+				var corrupt *raft.CorruptError
+				_, err := d.log.Storage(c.group).Load()
+				require.ErrorAs(t, err, &corrupt)
+				require.Equal(t, name, corrupt.File)
+				_, _, err = d.log.Storage(c.group).OpenSnapshot()
+				require.ErrorAs(t, err, &corrupt)
+				require.EqualValues(t, 10, d.load(3).Last)
+				require.NoError(t, d.log.Close())
+			}
+		})
 	}
 }
