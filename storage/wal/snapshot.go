@@ -220,11 +220,17 @@ type snapshotWriter struct {
 	meta  snapshotMeta
 	chunk []byte // not yet written
 	err   error  // of the first write that failed
+	ended bool   // Commit was called: the file is no longer the writer's
 }
+
+var errCommitted = errors.New("wal: the snapshot's Commit was called before")
 
 func (w *snapshotWriter) Write(b []byte) (int, error) {
 	if w.file == nil {
 		return 0, raft.ErrClosed
+	}
+	if w.ended {
+		return 0, errCommitted
 	}
 	written := 0
 	for len(b) > 0 && w.err == nil {
@@ -257,6 +263,10 @@ func (w *snapshotWriter) Commit() error {
 	if w.file == nil {
 		return raft.ErrClosed
 	}
+	if w.ended {
+		return errCommitted
+	}
+	w.ended = true
 	w.flush()
 	if w.err == nil {
 		w.err = writeFull(w.file, w.meta.encode(w.group.id), int64(w.meta.snapshot.Size))

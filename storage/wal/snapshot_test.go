@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"io"
 	"math"
 	"path/filepath"
 	"testing"
@@ -107,4 +108,28 @@ func TestSnapshotUnderAnotherName(t *testing.T) {
 			}
 		})
 	}
+}
+
+// After Commit the file is that of a committed snapshot: the writer cannot
+// change it any more, and a second Commit is a mistake.
+func TestSnapshotWriterEndsWithCommit(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	w, err := d.log.Storage(1).CreateSnapshot(raft.Snapshot{Index: 5, Term: 1})
+	require.NoError(t, err)
+	_, err = w.Write([]byte("abc"))
+	require.NoError(t, err)
+	require.NoError(t, w.Commit())
+	n, err := w.Write(make([]byte, 2*chunkBytes))
+	require.Error(t, err)
+	require.Zero(t, n)
+	require.Error(t, w.Commit())
+	require.NoError(t, w.Close())
+	d.crash(vfs.Nothing)
+	s, r, err := d.log.Storage(1).OpenSnapshot()
+	require.NoError(t, err)
+	require.EqualValues(t, 3, s.Size)
+	data, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "abc", string(data))
 }
