@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"math"
 	"slices"
 
 	"github.com/seed-6281cb22/raft"
@@ -12,6 +13,8 @@ const (
 	maxFrameBytes = 1 << 20
 	// maxWriteBytes bounds a single raft.Write, which is one record.
 	maxWriteBytes = 1 << 30
+	// maxPendingBytes bounds what waits to be written.
+	maxPendingBytes = min(2*maxWriteBytes, math.MaxInt)
 	// maxRetainedBytes: a larger buffer is left to the garbage collector
 	// after use.
 	maxRetainedBytes = 4 << 20

@@ -94,7 +94,7 @@ const maxEntries = 1 << 28
 
 // plausible reports whether the runs describe held entries from first on.
 func (g *group) plausible(held uint64) bool {
-	if g.first == 0 || held > maxEntries || (held == 0) != (len(g.runs) == 0) {
+	if g.first == 0 || g.first > raft.MaxIndex+1 || g.snapshot.Index > raft.MaxIndex || held > maxEntries || (held == 0) != (len(g.runs) == 0) {
 		return false
 	}
 	last := g.first + raft.Index(held) - 1

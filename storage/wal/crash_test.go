@@ -176,3 +176,38 @@ func TestScenarioH11(t *testing.T) {
 		}
 	}
 }
+
+// A process is killed in an Open, which recycles files, and power fails in the
+// next one, which takes them: of two renames only the second survives. No file
+// may end up with two names.
+func TestNoFileHasTwoNames(t *testing.T) {
+	for _, bytes := range []int64{minSegmentBytes, 2 * minSegmentBytes} {
+		for n := 1; ; n++ {
+			killed := false
+			for k := 1; ; k++ {
+				d := newDisk(t)
+				d.mustOpen()
+				d.fs.Kill()
+				d.bytes = bytes
+				killed = d.crashAt(n, func() { d.open() })
+				d.fs.SetHook(nil)
+				d.fs.Kill()
+				crashed := d.crashAt(k, func() { d.open() })
+				d.crash(vfs.Last)
+				last := raft.Index(8 * bytes / minSegmentBytes * 4) // enough for all spares
+				for i := range last {
+					d.save(1, write(1, 0, raft.Entry{Index: i + 1, Term: 1, Data: make([]byte, 7000)}))
+				}
+				d.fs.Crash(vfs.Nothing)
+				require.NoError(t, d.open(), "n=%d k=%d", n, k)
+				require.Equal(t, last, d.load(1).Last, "n=%d k=%d", n, k)
+				if !crashed {
+					break
+				}
+			}
+			if !killed {
+				break
+			}
+		}
+	}
+}

@@ -381,3 +381,49 @@ func TestScenarioH13(t *testing.T) {
 	require.EqualValues(t, 1, d.load(1).Last)
 	require.Equal(t, raft.State{First: 1}, d.load(2))
 }
+
+// Files with a valid header that names a newer segment than any that is under
+// its own name: someone has renamed them. What they hold was acknowledged.
+func TestMisnamedSegmentsAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rename func(d *disk, segments []string)
+	}{
+		{"the two newest swapped", func(d *disk, s []string) {
+			a, b := s[len(s)-2], s[len(s)-1]
+			require.NoError(d.t, d.fs.Rename(a, dir+"/x"))
+			require.NoError(d.t, d.fs.Rename(b, a))
+			require.NoError(d.t, d.fs.Rename(dir+"/x", b))
+		}},
+		{"the newest named as a spare", func(d *disk, s []string) {
+			newest := s[len(s)-1]
+			require.NoError(d.t, d.fs.Rename(newest, strings.TrimSuffix(newest, segmentSuffix)+spareSuffix))
+		}},
+		{"the newest with a higher number", func(d *disk, s []string) {
+			require.NoError(d.t, d.fs.Rename(s[len(s)-1], dir+"/"+segmentName(99)))
+		}},
+		{"the newest in place of an older one", func(d *disk, s []string) {
+			require.NoError(d.t, d.fs.Rename(s[len(s)-1], s[len(s)-2]))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDisk(t)
+			d.mustOpen()
+			next := raft.Index(1)
+			for range 3 {
+				next = d.rotate(1, next)
+			}
+			segments := d.segments()
+			require.NoError(t, d.log.Close())
+			c.rename(d, segments)
+			require.NoError(t, d.fs.SyncDir(dir))
+			names := d.fs.Names()
+			for range 2 {
+				var corrupt *raft.CorruptError
+				require.ErrorAs(t, d.open(), &corrupt)
+				require.Contains(t, corrupt.Reason, "should be named")
+				require.Equal(t, names, d.fs.Names(), "nothing is touched")
+			}
+		})
+	}
+}

@@ -25,6 +25,7 @@ type group struct {
 	runs        []raft.TermRun
 	memberships []raft.MembershipAt // held by entries from first on
 	locations   []location          // of entries first, first+1, …
+	cuts        uint64              // how many times the log has lost a suffix, or all of it
 
 	lastLSN   uint64 // of the frame with the newest record of the group; the writer's
 	provenLSN uint64 // of the frame up to which no record of the group is missing; Open's
@@ -49,6 +50,19 @@ func (g *group) term(index raft.Index) (raft.Term, bool) {
 	}
 	i := sort.Search(len(g.runs), func(i int) bool { return g.runs[i].First > index })
 	return g.runs[i-1].Term, true
+}
+
+// terms returns those of n entries that are held, from index on.
+func (g *group) terms(index raft.Index, n int) []raft.Term {
+	all := make([]raft.Term, n)
+	run := sort.Search(len(g.runs), func(i int) bool { return g.runs[i].First > index }) - 1
+	for i := range all {
+		if run+1 < len(g.runs) && g.runs[run+1].First == index+raft.Index(i) {
+			run++
+		}
+		all[i] = g.runs[run].Term
+	}
+	return all
 }
 
 // live tells the account of live bytes that an entry is somewhere or, with a
@@ -94,6 +108,7 @@ func (g *group) install(s raft.Snapshot, account live) {
 	for _, at := range g.locations {
 		account(at, -1)
 	}
+	g.cuts++
 	g.snapshot = s
 	g.first = s.Index + 1
 	g.prevTerm = s.Term
@@ -105,6 +120,7 @@ func (g *group) truncate(index raft.Index, account live) {
 	if index > g.last() {
 		return
 	}
+	g.cuts++
 	keep := int(index - g.first)
 	for _, at := range g.locations[keep:] {
 		account(at, -1)
@@ -166,6 +182,12 @@ func (g *group) check(w *raft.Write) error {
 	}
 	if w.Identity != (raft.Identity{}) && g.identity != (raft.Identity{}) && w.Identity != g.identity {
 		return &raft.IdentityError{Stored: g.identity, Given: w.Identity}
+	}
+	if w.Snapshot != nil && w.Snapshot.Index > raft.MaxIndex {
+		return fmt.Errorf("wal: group %d: the snapshot's index %d is above %d", g.id, w.Snapshot.Index, raft.MaxIndex)
+	}
+	if n := len(w.Entries); n > 0 && w.Entries[n-1].Index > raft.MaxIndex {
+		return fmt.Errorf("wal: group %d: the index of an entry, %d, is above %d", g.id, w.Entries[n-1].Index, raft.MaxIndex)
 	}
 	first, tail := g.first, g.tail
 	if w.Snapshot != nil {

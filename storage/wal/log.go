@@ -143,8 +143,8 @@ func (l *Log) save(g *group, w *raft.Write, done func(error)) {
 	if l.failed != nil {
 		err = l.failed
 	}
-	if err == nil && len(l.pending.buf)+len(e.buf) > 2*maxWriteBytes {
-		err = fmt.Errorf("wal: group %d: more than %d bytes wait to be written: %w", g.id, 2*maxWriteBytes, raft.ErrOverloaded)
+	if err == nil && int64(len(l.pending.buf))+int64(len(e.buf)) > maxPendingBytes {
+		err = fmt.Errorf("wal: group %d: more than %d bytes wait to be written: %w", g.id, int64(maxPendingBytes), raft.ErrOverloaded)
 	}
 	if err == nil {
 		l.pending.add(e, o)

@@ -86,6 +86,13 @@ type unused struct {
 }
 
 func (l *Log) recover() error {
+	// What an earlier life has renamed may not be durable yet, if it was
+	// killed before it could sync the directory. Open builds on it: it removes
+	// the snapshots that a newer one replaces, and renames files again, of
+	// which a power loss could leave two names for one file.
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
 	names, err := l.fs.List(l.dir)
 	if err != nil {
 		return err
@@ -117,6 +124,11 @@ func (l *Log) recover() error {
 	for _, f := range free {
 		l.recycleFile(f.name, f.number, f.size)
 	}
+	if len(free) > 0 { // the next segment may take one of them
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
+	}
 	if err := l.newSegment(carry); err != nil {
 		return err
 	}
@@ -129,6 +141,8 @@ func (l *Log) recover() error {
 // survey sorts the files of the directory. A segment without a valid header
 // that bears its own number does not exist: it is free.
 func (l *Log) survey(names []string) (found []*segment, free []unused, err error) {
+	var spares []string
+	var others []*segment // files with the header of another one, mostly of their earlier life
 	for _, name := range names {
 		if strings.HasSuffix(name, tempSuffix) {
 			if err := l.fs.Remove(l.path(name)); err != nil {
@@ -138,9 +152,13 @@ func (l *Log) survey(names []string) (found []*segment, free []unused, err error
 		}
 		if number, ok := parseNumber(name, spareSuffix); ok {
 			l.highestNumber = max(l.highestNumber, number)
-			if err := l.surveySpare(name); err != nil {
+			seg, _, err := l.openSegment(name, 0)
+			if err != nil {
 				return nil, nil, err
 			}
+			seg.file.Close()
+			others = append(others, seg)
+			spares = append(spares, name)
 			continue
 		}
 		number, ok := parseNumber(name, segmentSuffix)
@@ -158,6 +176,7 @@ func (l *Log) survey(names []string) (found []*segment, free []unused, err error
 			continue
 		}
 		seg.file.Close()
+		others = append(others, seg)
 		free = append(free, unused{name, number, seg.size})
 	}
 	for _, f := range free {
@@ -170,7 +189,31 @@ func (l *Log) survey(names []string) (found []*segment, free []unused, err error
 			return nil, nil, err
 		}
 	}
+	newest := uint32(0)
+	if len(found) > 0 {
+		newest = found[len(found)-1].number
+	}
+	for _, other := range others {
+		if err := misnamed(other, newest); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, name := range spares {
+		if err := l.surveySpare(name); err != nil {
+			return nil, nil, err
+		}
+	}
 	return found, free, nil
+}
+
+// misnamed refuses a file whose valid header is that of a segment above the
+// newest one found. A file is used again only when a later segment has a
+// synced header, so this is a segment that someone has renamed.
+func misnamed(file *segment, newest uint32) error {
+	if n := file.header.number; n > newest {
+		return corruptLog(file.name, 0, fmt.Sprintf("the file is segment %d, and should be named %s; the newest segment of the right name is %d", n, segmentName(n), newest))
+	}
+	return nil
 }
 
 // neverExisted refuses a segment without a valid header whose frames say that
@@ -252,7 +295,7 @@ func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool,
 	if err == nil {
 		seg.header, valid, err = readSegmentHeader(seg.file)
 	}
-	valid = valid && seg.header.number == number
+	valid = valid && seg.header.number == number // not if it is a spare, number 0
 	if err == nil && valid && seg.header.version > formatVersion {
 		err = &VersionError{File: seg.name, Version: seg.header.version, Supported: formatVersion}
 	}

@@ -17,36 +17,47 @@ const (
 )
 
 // Entries implements raft.Storage. The entries' data is in memory of their
-// own, which they share and nothing else does.
+// own, which they share and nothing else does. They are what the log held at
+// one moment: if a Write that replaces some of the log becomes durable
+// meanwhile, only those read before are returned.
 func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]raft.Entry, error) {
-	taken := 0
-	for first := true; lo < hi; first = false {
-		piece, err := s.locate(lo, hi, maxBytes-taken)
-		if err != nil {
+	r := reader{storage: s, lo: lo, hi: hi}
+	for r.lo < r.hi {
+		piece, err := r.locate(maxBytes)
+		if piece == nil || err != nil {
 			return buf, err
 		}
 		entries, err := piece.read(s.g.id)
 		if err != nil {
-			// The entries may have moved, or been forgotten, meanwhile, and
-			// their file been used again.
-			if again, locateErr := s.locate(lo, hi, maxBytes-taken); locateErr != nil || again.at[0] != piece.at[0] {
+			// The entries may have moved, or been forgotten or replaced,
+			// meanwhile, and their file been used again.
+			again, locateErr := r.locate(maxBytes)
+			if locateErr != nil || again == nil || again.at[0] != piece.at[0] {
 				continue
 			}
 			return buf, err
 		}
 		for i := range entries {
-			if entries[i].Index != lo {
-				return buf, piece.corrupt(s.g.id, lo, fmt.Sprintf("entry %d is in its place", entries[i].Index))
-			}
-			taken += len(entries[i].Data)
-			if taken > maxBytes && (i > 0 || !first) {
+			r.taken += len(entries[i].Data)
+			if r.taken > maxBytes && r.read > 0 {
 				return buf, nil
 			}
 			buf = append(buf, entries[i])
-			lo++
+			r.lo++
+			r.read++
 		}
 	}
 	return buf, nil
+}
+
+// reader is a call of Entries.
+type reader struct {
+	*storage
+	lo, hi raft.Index // what remains to be read
+	read   int        // entries
+	taken  int        // bytes of data
+	begun  bool
+	cuts   uint64 // of the group, when it began
 }
 
 // piece is some entries that one read of a segment gets.
@@ -55,30 +66,39 @@ type piece struct {
 	file  vfs.File
 	first raft.Index
 	at    []location
+	terms []raft.Term
 }
 
 // locate returns where the entries from lo on are: at least one, and as many
-// as are close enough in one segment, and surely within budget.
-func (s *storage) locate(lo, hi raft.Index, budget int) (*piece, error) {
-	l, g := s.log, s.g
+// as are close enough in one segment, and surely within maxBytes. It returns
+// nil when what has been read is all that is left of the log as it was.
+func (r *reader) locate(maxBytes int) (*piece, error) {
+	l, g := r.log, r.g
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changed := r.begun && (g.cuts != r.cuts || r.lo < g.first)
 	switch {
 	case l.ended:
 		return nil, raft.ErrClosed
 	case g.refused != nil && g.lost:
 		return nil, g.refused
-	case lo < g.first:
+	case changed && r.read > 0:
+		return nil, nil
+	case r.lo < g.first:
 		return nil, raft.ErrCompacted
-	case hi > g.last()+1:
-		return nil, fmt.Errorf("wal: group %d: entries up to %d asked for, and %d is the last durable one", g.id, hi-1, g.last())
+	case changed && r.lo <= g.last(): // nothing has been read: another beginning
+		r.hi = min(r.hi, g.last()+1)
+	case r.hi > g.last()+1:
+		return nil, fmt.Errorf("wal: group %d: entries up to %d asked for, and %d is the last durable one", g.id, r.hi-1, g.last())
 	}
-	at := g.locations[lo-g.first : hi-g.first]
+	r.begun, r.cuts = true, g.cuts
+	lo := r.lo
+	at := g.locations[lo-g.first : r.hi-g.first]
 	n, size := 1, int(at[0].size)
 	for ; n < len(at); n++ {
 		end := at[n-1].off + at[n-1].size
 		size += int(at[n].size)
-		if size > budget || at[n].segment != at[0].segment || at[n].off < end || at[n].off-end > maxGapBytes ||
+		if size > maxBytes-r.taken || at[n].segment != at[0].segment || at[n].off < end || at[n].off-end > maxGapBytes ||
 			at[n].off+at[n].size-at[0].off > maxReadBytes {
 			break
 		}
@@ -87,7 +107,7 @@ func (s *storage) locate(lo, hi raft.Index, budget int) (*piece, error) {
 	if seg == nil {
 		return nil, &raft.CorruptError{Ranges: []raft.IndexRange{{Group: g.id, First: lo, Last: lo}}, Reason: "no segment holds the entry"}
 	}
-	return &piece{name: seg.name, file: seg.file, first: lo, at: append([]location(nil), at[:n]...)}, nil
+	return &piece{name: seg.name, file: seg.file, first: lo, at: append([]location(nil), at[:n]...), terms: g.terms(lo, n)}, nil
 }
 
 func (p *piece) corrupt(group raft.GroupID, index raft.Index, reason string) error {
@@ -128,6 +148,9 @@ func (p *piece) read(group raft.GroupID) ([]raft.Entry, error) {
 		}
 		if err := entries[i].Unmarshal(body); err != nil {
 			return nil, p.corrupt(group, p.first+raft.Index(i), err.Error())
+		}
+		if e := &entries[i]; e.Index != p.first+raft.Index(i) || e.Term != p.terms[i] {
+			return nil, p.corrupt(group, p.first+raft.Index(i), fmt.Sprintf("entry %d of term %d is in the place of one of term %d", e.Index, e.Term, p.terms[i]))
 		}
 	}
 	return entries, nil

@@ -274,6 +274,9 @@ func (r *record) decode(o *op, into *encoded) error {
 		if r.flags&flagSnapshot != 0 {
 			o.snapshot = &raft.Snapshot{}
 			d.message(o.snapshot)
+			if o.snapshot.Index > raft.MaxIndex {
+				d.fail()
+			}
 		}
 	}
 	n := d.count(entryHeaderBytes)
@@ -306,7 +309,7 @@ func (e *encoded) decodeEntry(r *record, o *op, i, start, end int) error {
 	if i == 0 {
 		o.first = entry.Index
 	}
-	if entry.Index != o.first+raft.Index(i) || entry.Index == 0 {
+	if entry.Index != o.first+raft.Index(i) || entry.Index == 0 || entry.Index > raft.MaxIndex {
 		return errFormat
 	}
 	if entry.Type == raft.EntryMembership && r.kind == recordSave {

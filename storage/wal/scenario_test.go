@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -373,6 +374,9 @@ func TestWrongWritesAreRefused(t *testing.T) {
 		{"gap", write(1, 0, entry(7, 1))},
 		{"entries that do not follow each other", write(1, 0, entry(6, 1), entry(8, 1))},
 		{"gap after a snapshot", raft.Write{Snapshot: &raft.Snapshot{Index: 9, Term: 1}, Entries: entries(11, 1, 1)}},
+		{"snapshot of no index", raft.Write{Snapshot: &raft.Snapshot{Index: math.MaxUint64, Term: 1}}},
+		{"snapshot above all indexes", raft.Write{Snapshot: &raft.Snapshot{Index: raft.MaxIndex + 1, Term: 1}}},
+		{"entry above all indexes", raft.Write{Snapshot: &raft.Snapshot{Index: raft.MaxIndex, Term: 1}, Entries: entries(raft.MaxIndex+1, 1, 1)}},
 		{"another identity", raft.Write{Identity: raft.Identity{Cluster: "c", Node: 2}}},
 		{"no membership", write(1, 0, raft.Entry{Index: 6, Term: 1, Type: raft.EntryMembership, Data: []byte{0xff}})},
 	} {

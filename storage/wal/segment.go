@@ -147,6 +147,11 @@ func (l *Log) newSegment(carry *batch) error {
 	for _, s := range freed {
 		l.recycle(s)
 	}
+	if carry != nil && len(freed) > 0 {
+		if err := l.fs.SyncDir(l.dir); err != nil { // see takeSpare
+			return err
+		}
+	}
 	l.chooseCleaning()
 	l.provideSpare()
 	return nil
@@ -281,8 +286,13 @@ func (l *Log) recycleFile(name string, number uint32, size int64) {
 	l.mu.Unlock()
 }
 
-// takeSpare returns the path of a spare, written now if there is none. One is
-// left for Open.
+// takeSpare returns the path of a spare, written now if there is none.
+// reservedSpares are left for Open.
+//
+// A file is renamed twice, by recycleFile and here, and the first must be
+// durable before the second: a power loss could leave two names for it. Open
+// syncs the directory in between; later a file waits behind at least
+// reservedSpares others, and each that is taken brings a sync.
 func (l *Log) takeSpare(opening bool) (string, error) {
 	keep := reservedSpares
 	if opening {

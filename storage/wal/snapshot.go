@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -112,11 +113,26 @@ func openSnapshotFile(fsys vfs.FS, name string, group raft.GroupID) (vfs.File, *
 		return nil, nil, err
 	}
 	meta, err := readSnapshotMeta(f, name, group)
+	if err == nil {
+		err = meta.bears(name, group)
+	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, meta, nil
+}
+
+// bears returns an error unless the file's name is that of the snapshot in it.
+func (m *snapshotMeta) bears(name string, group raft.GroupID) error {
+	if filepath.Base(name) == snapshotName(group, &m.snapshot) {
+		return nil
+	}
+	return &raft.CorruptError{
+		File:   name,
+		Ranges: []raft.IndexRange{{Group: group, First: 1, Last: m.snapshot.Index}},
+		Reason: fmt.Sprintf("the file holds another snapshot, of index %d and term %d", m.snapshot.Index, m.snapshot.Term),
+	}
 }
 
 func readSnapshotMeta(f vfs.File, name string, group raft.GroupID) (*snapshotMeta, error) {
@@ -172,6 +188,9 @@ func (l *Log) createSnapshot(g *group, s raft.Snapshot) (raft.SnapshotWriter, er
 	if s.Index == 0 {
 		return nil, errors.New("wal: a snapshot of index 0 has no data")
 	}
+	if s.Index > raft.MaxIndex {
+		return nil, fmt.Errorf("wal: group %d: the snapshot's index %d is above %d", g.id, s.Index, raft.MaxIndex)
+	}
 	l.mu.Lock()
 	refused := g.refused
 	if l.closing {
@@ -201,11 +220,17 @@ type snapshotWriter struct {
 	meta  snapshotMeta
 	chunk []byte // not yet written
 	err   error  // of the first write that failed
+	ended bool   // Commit was called: the file is no longer the writer's
 }
+
+var errCommitted = errors.New("wal: the snapshot's Commit was called before")
 
 func (w *snapshotWriter) Write(b []byte) (int, error) {
 	if w.file == nil {
 		return 0, raft.ErrClosed
+	}
+	if w.ended {
+		return 0, errCommitted
 	}
 	written := 0
 	for len(b) > 0 && w.err == nil {
@@ -238,6 +263,10 @@ func (w *snapshotWriter) Commit() error {
 	if w.file == nil {
 		return raft.ErrClosed
 	}
+	if w.ended {
+		return errCommitted
+	}
+	w.ended = true
 	w.flush()
 	if w.err == nil {
 		w.err = writeFull(w.file, w.meta.encode(w.group.id), int64(w.meta.snapshot.Size))
