@@ -117,3 +117,12 @@ func entries(first raft.Index, term raft.Term, n int) []raft.Entry {
 func write(term raft.Term, commit raft.Index, entries ...raft.Entry) raft.Write {
 	return raft.Write{HardState: raft.HardState{Term: term, Commit: commit}, Entries: entries}
 }
+
+// segments returns the names of the segment files, ascending.
+func (d *disk) segments() []string {
+	var names []string
+	for _, s := range d.log.chain {
+		names = append(names, s.name)
+	}
+	return names
+}
