@@ -134,8 +134,9 @@ type Config struct {
 	// All of them are voters; only ID and Address are to be set.
 	// A node that joins later, or that lost its storage, passes none.
 	Bootstrap []Member
-	// Cluster names the cluster, at most 64 bytes. Empty: a digest of
-	// Bootstrap, or what the storage holds from an earlier start; a node
+	// Cluster names the cluster, at most 64 bytes. With a name, founders
+	// that were given differing Bootstrap lists do not notice; without one
+	// they refuse each other. Empty: a digest of Bootstrap, or what the storage holds from an earlier start; a node
 	// without either is given it here.
 	Cluster string
 

@@ -100,7 +100,7 @@ func (r *replica) step(now Instant, messages []Message) {
 	}
 	for i := range messages {
 		m := &messages[i]
-		if m.Group != r.cfg.Group || m.To != r.cfg.ID {
+		if m.Group != r.cfg.Group || m.To != r.cfg.ID || m.From == r.cfg.ID {
 			continue
 		}
 		switch m.Type {

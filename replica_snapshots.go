@@ -91,7 +91,8 @@ func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error)
 		return false, r.ended
 	case m.Type != raftpb.InstallSnapshot || m.Group != r.cfg.Group || m.To != r.cfg.ID || m.Snapshot == nil || m.Snapshot.Index == 0:
 		return false, fmt.Errorf("%w: not a snapshot for this replica", ErrMalformed)
-	case r.core.checkMessage(m) != nil:
+	case r.core.checkMessage(m) != nil,
+		m.Term == r.core.Term() && r.core.Leader() != 0 && r.core.Leader() != m.From:
 		// Not after its data is committed in the storage, where the next
 		// start would find it.
 		return false, r.stepSnapshot(now, m)

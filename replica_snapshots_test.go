@@ -347,6 +347,7 @@ func TestMalformedSnapshotIsNotReceived(t *testing.T) {
 		"no term":            func(m *Message) { m.Snapshot.Term = 0 },
 		"term of the future": func(m *Message) { m.Snapshot.Term = m.Term + 1 },
 		"from itself":        func(m *Message) { m.From = m.To },
+		"of another leader":  func(m *Message) { m.From = 6 - m.From - m.To },
 	} {
 		m := Message{Type: raftpb.InstallSnapshot, From: leader.id, To: follower.id, Term: leader.r.core.Term(),
 			Snapshot: &Snapshot{Index: 100, Term: 1, Membership: founding(3)}}
