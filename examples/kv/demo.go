@@ -13,11 +13,11 @@ import (
 const (
 	demoReplicas   = 3
 	demoClients    = 48
-	demoKeys       = 6000 // written while all is well
-	demoCrashKeys  = 4000 // written while the leader crashes
+	demoKeys       = 4000 // written while all is well
+	demoCrashKeys  = 2000 // written while the leader crashes
 	demoTimeLimit  = 25 * time.Second
 	demoHardLimit  = 29 * time.Second // for a bug that heeds no context
-	settleLimit    = 5 * time.Second
+	settleLimit    = 15 * time.Second
 	progressPeriod = 50 * time.Millisecond
 )
 
