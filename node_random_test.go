@@ -51,15 +51,15 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 	h := &history{started: time.Now(), acked: map[string]ack{}, refused: map[string]error{}}
 	run, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var nodes sync.RWMutex // no virtual time passes while somebody holds it
+	nodes := make(chan struct{}, 1) // a lock; who waits for a mutex would stop virtual time
 	var clients sync.WaitGroup
 	for client := range 9 {
 		random := rand.New(rand.NewPCG(seed, uint64(client)))
 		clients.Go(func() {
 			for i := 0; run.Err() == nil; i++ {
-				nodes.RLock()
+				nodes <- struct{}{}
 				node, journal := c.nodes[client%3], c.journals[client%3]
-				nodes.RUnlock()
+				<-nodes
 				if node == nil {
 					time.Sleep(100 * time.Millisecond) // virtual
 					continue
@@ -86,13 +86,13 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 		case 2:
 			c.network.HealAll()
 		case 3:
-			nodes.Lock()
+			nodes <- struct{}{}
 			c.stop(int(id) - 1)
-			nodes.Unlock()
+			<-nodes
 			time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond) // virtual
-			nodes.Lock()
+			nodes <- struct{}{}
 			c.start(int(id) - 1)
-			nodes.Unlock()
+			<-nodes
 		}
 	}
 	clients.Wait()

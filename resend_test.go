@@ -173,6 +173,36 @@ func TestLogReadForAPeerThatFindsTheLogCompacted(t *testing.T) {
 	require.Equal(t, NodeID(3), n.sends[0].Message.To)
 }
 
+// An answer to what was asked for in an earlier term says nothing of the log
+// as it is now: it must not be taken for a storage that contradicts it, even
+// where a read from the same index is under way again.
+func TestLateLogReadOfAnEarlierTermIsIgnored(t *testing.T) {
+	c := newTestCluster(t, 3, func(c *CoreConfig) { c.MaxWindowBytes = 256 })
+	c.elect(1)
+	c.run(time.Second)
+	c.isolate(3)
+	for i := range 20 {
+		require.NoError(t, c.propose(1, fmt.Sprint(i)))
+		c.settle()
+	}
+	c.heal()
+	n := c.node(1)
+	for len(n.logReads) == 0 {
+		c.now = n.r.Deadline()
+		c.tick(1)
+		for len(c.net) > 0 {
+			c.deliver(0)
+		}
+	}
+	late := n.logReads[0]
+	late.Term-- // the same range, asked for when the log was another one
+
+	n.r.LogRead(c.now, late, nil, ErrNoSnapshot)
+
+	require.NoError(t, n.r.Err())
+	require.Equal(t, late.Lo, n.r.peer(3).reading, "the read of this term is still under way")
+}
+
 // An acknowledgement that comes late, after entries are to be sent again,
 // takes next along: else a compaction would make a peer that lacks nothing
 // need a snapshot.
