@@ -1,6 +1,7 @@
 package raftpb
 
 import (
+	"math"
 	"slices"
 	"unicode/utf8"
 )
@@ -53,7 +54,8 @@ func (m *Member) EncodedLen() int {
 	n := uintLen(uint64(m.ID)) +
 		boolLen(m.Voter) +
 		boolLen(m.Outgoing) +
-		boolLen(m.Leaving)
+		boolLen(m.Leaving) +
+		uintLen(uint64(m.Intent))
 	if m.Address != "" {
 		n += bytesLen(len(m.Address))
 	}
@@ -71,7 +73,8 @@ func (m *Member) Append(b []byte) []byte {
 	}
 	b = appendBool(b, 3, m.Voter)
 	b = appendBool(b, 4, m.Outgoing)
-	return appendBool(b, 5, m.Leaving)
+	b = appendBool(b, 5, m.Leaving)
+	return appendUint(b, 7, uint64(m.Intent))
 }
 
 // Unmarshal sets m to the Member that b encodes. It shares nothing with b.
@@ -106,6 +109,11 @@ func (m *Member) merge(b []byte, i int) error {
 			m.Outgoing = v != 0
 		case 5<<3 | varintType:
 			m.Leaving = v != 0
+		case 7<<3 | varintType:
+			if v > math.MaxUint8 {
+				return malformed("Member", i, faultEnum)
+			}
+			m.Intent = Intent(v)
 		}
 		i = end
 	}

@@ -127,6 +127,7 @@ func memberToOracle(m *raftpb.Member) *oracle.Member {
 		Voter:    m.Voter,
 		Outgoing: m.Outgoing,
 		Leaving:  m.Leaving,
+		Intent:   oracle.Intent(m.Intent),
 	}
 }
 

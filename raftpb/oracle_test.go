@@ -314,6 +314,7 @@ func randomMember(r *rand.Rand) *raftpb.Member {
 		Voter:    randomBool(r),
 		Outgoing: randomBool(r),
 		Leaving:  randomBool(r),
+		Intent:   raftpb.Intent(r.IntN(256)),
 	}
 }
 

@@ -158,4 +158,9 @@ func TestEnumsFollowTheSchema(t *testing.T) {
 		require.Equal(t, goName(strings.TrimPrefix(name, "ENTRY_")), raftpb.EntryType(number).String())
 	}
 	require.Equal(t, "EntryType(3)", raftpb.EntryType(3).String())
+
+	for number, name := range oracle.Intent_name {
+		require.Equal(t, goName(strings.TrimPrefix(name, "INTENT_")), raftpb.Intent(number).String())
+	}
+	require.Equal(t, "Intent(4)", raftpb.Intent(4).String())
 }

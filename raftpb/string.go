@@ -51,3 +51,20 @@ func (t EntryType) String() string {
 		return "EntryType(" + strconv.Itoa(int(t)) + ")"
 	}
 }
+
+// String returns "Stay", "Voter", "Learner", "Leave", or "Intent(n)" for one
+// that this version does not know.
+func (i Intent) String() string {
+	switch i {
+	case IntentStay:
+		return "Stay"
+	case IntentVoter:
+		return "Voter"
+	case IntentLearner:
+		return "Learner"
+	case IntentLeave:
+		return "Leave"
+	default:
+		return "Intent(" + strconv.Itoa(int(i)) + ")"
+	}
+}

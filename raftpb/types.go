@@ -74,7 +74,20 @@ type Member struct {
 	Voter    bool   // votes in the configuration, in a joint one in the incoming one
 	Outgoing bool   // votes in the outgoing configuration of a joint one
 	Leaving  bool   // leaves the group together with the joint configuration
+	Intent   Intent // what the next change of voters makes of it
 }
+
+// Intent is what a member is to become, once all those that are to be voters
+// have caught up with the log.
+type Intent uint8
+
+// The intents.
+const (
+	IntentStay    Intent = 0 // as it is
+	IntentVoter   Intent = 1 // a voter, from a learner
+	IntentLearner Intent = 2 // a learner, from a voter
+	IntentLeave   Intent = 3 // no member, from a voter
+)
 
 // Membership is the whole membership of a group, ordered by ID. A member that
 // votes in no configuration is a learner. The membership is joint while any

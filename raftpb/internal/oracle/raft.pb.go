@@ -80,6 +80,60 @@ func (EntryType) EnumDescriptor() ([]byte, []int) {
 	return file_raftpb_raft_proto_rawDescGZIP(), []int{0}
 }
 
+// Intent is what a member is to become, once all that are to be voters have
+// caught up.
+type Intent int32
+
+const (
+	Intent_INTENT_STAY    Intent = 0
+	Intent_INTENT_VOTER   Intent = 1
+	Intent_INTENT_LEARNER Intent = 2
+	Intent_INTENT_LEAVE   Intent = 3
+)
+
+// Enum value maps for Intent.
+var (
+	Intent_name = map[int32]string{
+		0: "INTENT_STAY",
+		1: "INTENT_VOTER",
+		2: "INTENT_LEARNER",
+		3: "INTENT_LEAVE",
+	}
+	Intent_value = map[string]int32{
+		"INTENT_STAY":    0,
+		"INTENT_VOTER":   1,
+		"INTENT_LEARNER": 2,
+		"INTENT_LEAVE":   3,
+	}
+)
+
+func (x Intent) Enum() *Intent {
+	p := new(Intent)
+	*p = x
+	return p
+}
+
+func (x Intent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Intent) Descriptor() protoreflect.EnumDescriptor {
+	return file_raftpb_raft_proto_enumTypes[1].Descriptor()
+}
+
+func (Intent) Type() protoreflect.EnumType {
+	return &file_raftpb_raft_proto_enumTypes[1]
+}
+
+func (x Intent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Intent.Descriptor instead.
+func (Intent) EnumDescriptor() ([]byte, []int) {
+	return file_raftpb_raft_proto_rawDescGZIP(), []int{1}
+}
+
 type MessageType int32
 
 const (
@@ -146,11 +200,11 @@ func (x MessageType) String() string {
 }
 
 func (MessageType) Descriptor() protoreflect.EnumDescriptor {
-	return file_raftpb_raft_proto_enumTypes[1].Descriptor()
+	return file_raftpb_raft_proto_enumTypes[2].Descriptor()
 }
 
 func (MessageType) Type() protoreflect.EnumType {
-	return &file_raftpb_raft_proto_enumTypes[1]
+	return &file_raftpb_raft_proto_enumTypes[2]
 }
 
 func (x MessageType) Number() protoreflect.EnumNumber {
@@ -159,7 +213,7 @@ func (x MessageType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MessageType.Descriptor instead.
 func (MessageType) EnumDescriptor() ([]byte, []int) {
-	return file_raftpb_raft_proto_rawDescGZIP(), []int{1}
+	return file_raftpb_raft_proto_rawDescGZIP(), []int{2}
 }
 
 // Entry is one entry of the replicated log.
@@ -359,9 +413,10 @@ type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`       // votes in the (incoming) configuration
-	Outgoing      bool                   `protobuf:"varint,4,opt,name=outgoing,proto3" json:"outgoing,omitempty"` // votes in the outgoing configuration of a joint one
-	Leaving       bool                   `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`   // leaves the group with the joint configuration
+	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`                      // votes in the (incoming) configuration
+	Outgoing      bool                   `protobuf:"varint,4,opt,name=outgoing,proto3" json:"outgoing,omitempty"`                // votes in the outgoing configuration of a joint one
+	Leaving       bool                   `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`                  // leaves the group with the joint configuration
+	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=raftpb.Intent" json:"intent,omitempty"` // what the next change of voters makes of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +484,13 @@ func (x *Member) GetLeaving() bool {
 		return x.Leaving
 	}
 	return false
+}
+
+func (x *Member) GetIntent() Intent {
+	if x != nil {
+		return x.Intent
+	}
+	return Intent_INTENT_STAY
 }
 
 // Membership is the whole membership of a group, ordered by id.
@@ -773,13 +835,14 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\x04R\x04vote\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1a\n" +
-	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\x8e\x01\n" +
+	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\xb6\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05voter\x18\x03 \x01(\bR\x05voter\x12\x1a\n" +
 	"\boutgoing\x18\x04 \x01(\bR\boutgoing\x12\x18\n" +
-	"\aleaving\x18\x05 \x01(\bR\aleavingJ\x04\b\x06\x10\aR\bpriority\"L\n" +
+	"\aleaving\x18\x05 \x01(\bR\aleaving\x12&\n" +
+	"\x06intent\x18\a \x01(\x0e2\x0e.raftpb.IntentR\x06intentJ\x04\b\x06\x10\aR\bpriority\"L\n" +
 	"\n" +
 	"Membership\x12(\n" +
 	"\amembers\x18\x01 \x03(\v2\x0e.raftpb.MemberR\amembersJ\x04\b\x02\x10\x03R\x0elease_duration\"\xe1\x01\n" +
@@ -816,7 +879,12 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\tEntryType\x12\x11\n" +
 	"\rENTRY_COMMAND\x10\x00\x12\x0f\n" +
 	"\vENTRY_EMPTY\x10\x01\x12\x14\n" +
-	"\x10ENTRY_MEMBERSHIP\x10\x02*\xa9\x02\n" +
+	"\x10ENTRY_MEMBERSHIP\x10\x02*Q\n" +
+	"\x06Intent\x12\x0f\n" +
+	"\vINTENT_STAY\x10\x00\x12\x10\n" +
+	"\fINTENT_VOTER\x10\x01\x12\x12\n" +
+	"\x0eINTENT_LEARNER\x10\x02\x12\x10\n" +
+	"\fINTENT_LEAVE\x10\x03*\xa9\x02\n" +
 	"\vMessageType\x12\x17\n" +
 	"\x13MESSAGE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bPRE_VOTE\x10\x01\x12\x12\n" +
@@ -847,30 +915,32 @@ func file_raftpb_raft_proto_rawDescGZIP() []byte {
 	return file_raftpb_raft_proto_rawDescData
 }
 
-var file_raftpb_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_raftpb_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_raftpb_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_raftpb_raft_proto_goTypes = []any{
 	(EntryType)(0),     // 0: raftpb.EntryType
-	(MessageType)(0),   // 1: raftpb.MessageType
-	(*Entry)(nil),      // 2: raftpb.Entry
-	(*HardState)(nil),  // 3: raftpb.HardState
-	(*Member)(nil),     // 4: raftpb.Member
-	(*Membership)(nil), // 5: raftpb.Membership
-	(*Snapshot)(nil),   // 6: raftpb.Snapshot
-	(*Message)(nil),    // 7: raftpb.Message
+	(Intent)(0),        // 1: raftpb.Intent
+	(MessageType)(0),   // 2: raftpb.MessageType
+	(*Entry)(nil),      // 3: raftpb.Entry
+	(*HardState)(nil),  // 4: raftpb.HardState
+	(*Member)(nil),     // 5: raftpb.Member
+	(*Membership)(nil), // 6: raftpb.Membership
+	(*Snapshot)(nil),   // 7: raftpb.Snapshot
+	(*Message)(nil),    // 8: raftpb.Message
 }
 var file_raftpb_raft_proto_depIdxs = []int32{
 	0, // 0: raftpb.Entry.type:type_name -> raftpb.EntryType
-	4, // 1: raftpb.Membership.members:type_name -> raftpb.Member
-	5, // 2: raftpb.Snapshot.membership:type_name -> raftpb.Membership
-	1, // 3: raftpb.Message.type:type_name -> raftpb.MessageType
-	2, // 4: raftpb.Message.entries:type_name -> raftpb.Entry
-	6, // 5: raftpb.Message.snapshot:type_name -> raftpb.Snapshot
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1, // 1: raftpb.Member.intent:type_name -> raftpb.Intent
+	5, // 2: raftpb.Membership.members:type_name -> raftpb.Member
+	6, // 3: raftpb.Snapshot.membership:type_name -> raftpb.Membership
+	2, // 4: raftpb.Message.type:type_name -> raftpb.MessageType
+	3, // 5: raftpb.Message.entries:type_name -> raftpb.Entry
+	7, // 6: raftpb.Message.snapshot:type_name -> raftpb.Snapshot
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_raftpb_raft_proto_init() }
@@ -883,7 +953,7 @@ func file_raftpb_raft_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftpb_raft_proto_rawDesc), len(file_raftpb_raft_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
