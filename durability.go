@@ -192,11 +192,17 @@ func (r *Raft) Ready() Ready {
 	}
 	if r.role == Leader {
 		r.advanceCommit()
+		if r.members.changing {
+			r.advanceMembership()
+		}
 	}
 	r.releaseWindow()
 	if r.role == Leader {
 		r.confirmReads()
 		r.replicateAll()
+		if r.leading.resigning {
+			r.resign()
+		}
 	} else if r.following.ackNow {
 		r.acknowledge()
 	}

@@ -217,6 +217,7 @@ func (r *Raft) mayVoteFor(lastIndex Index) bool {
 // leader can depose it.
 func (r *Raft) handlePreVote(m *Message) {
 	sticky := r.role == Leader || r.leader != 0 && r.now < r.election.heard.Add(r.cfg.ElectionTimeout)
+	r.departStranger(m.From)
 	grant := m.Term > r.term && !sticky && r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
 	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Round: m.Context, Marked: !r.unmarked}
 	if grant {
@@ -292,6 +293,7 @@ func (r *Raft) tickLeader() {
 		r.becomeFollower(r.term, 0)
 		return
 	}
+	r.checkTransfer()
 	if r.now >= r.leading.heartbeat {
 		r.leading.heartbeat = r.now.Add(r.cfg.HeartbeatInterval)
 		r.heartbeat()

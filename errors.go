@@ -35,6 +35,17 @@ var (
 	// machine failed; the error that is wrapped beside it says why.
 	ErrStopped = errors.New("raft: replica stopped")
 
+	// ErrTransferring: the leader is handing leadership over, or is about
+	// to end. Nothing was taken; another leader will soon, or this one again.
+	ErrTransferring = errors.New("raft: leadership is being transferred")
+
+	// ErrChangePending: another change of the membership is under way, or
+	// may be as far as a new leader knows. Nothing was changed.
+	ErrChangePending = errors.New("raft: another membership change is under way")
+
+	// ErrRemoved: this node was removed from the group.
+	ErrRemoved = errors.New("raft: removed from the group")
+
 	// ErrCompacted: the log does not reach back so far.
 	ErrCompacted = errors.New("raft: log entries have been compacted")
 

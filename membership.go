@@ -17,6 +17,12 @@ type membershipState struct {
 	// newest one that is both committed and applied.
 	history                 []MembershipAt
 	selfVoter, selfOutgoing bool // in the latest
+	changing                bool // the latest is not the end of a change, for a leader
+	// was says that this replica has been a member in a membership known to
+	// be committed, and removed that it then was none in a later one; judged
+	// is the index of the latest that was looked at, if judgedOnce.
+	was, removed, judgedOnce bool
+	judged                   Index
 }
 
 func (s *membershipState) reset(snapshot Snapshot, above []MembershipAt) {
@@ -68,6 +74,9 @@ func (r *Raft) membershipAppended(e *Entry) {
 func (r *Raft) membershipChanged() {
 	r.syncPeers()
 	r.event(Event{Kind: EventMembership, Index: r.members.latest().Index})
+	if r.role == Leader {
+		r.checkTransfer()
+	}
 }
 
 // appendMembership appends an entry that holds m to the leader's log.
@@ -101,6 +110,8 @@ func checkMembership(m *raftpb.Membership) error {
 			return fmt.Errorf("membership in which the address of node %d is not UTF-8", member.ID)
 		case i > 0 && member.ID <= m.Members[i-1].ID:
 			return fmt.Errorf("membership is not ordered, or holds node %d twice", member.ID)
+		case member.Intent > IntentLeave:
+			return fmt.Errorf("membership in which node %d has an unknown intent, %d", member.ID, member.Intent)
 		case member.Leaving && (member.Voter || !member.Outgoing):
 			return fmt.Errorf("membership in which node %d leaves without a joint configuration", member.ID)
 		case member.Voter:

@@ -88,6 +88,7 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
+	r.noteRemoval()
 	r.loaded = r.log.last
 	r.readSalt = cfg.Random.Uint64()
 	if !r.unmarked {
@@ -205,6 +206,7 @@ func (r *Raft) Status() Status {
 		Last:       r.log.last,
 		Snapshot:   r.log.snapshot.Index,
 		Marked:     !r.unmarked,
+		Removed:    r.members.removed,
 		Membership: r.members.latest().Membership,
 		Ignored:    r.ignored,
 	}
@@ -235,7 +237,7 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled())
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
@@ -321,8 +323,8 @@ func (r *Raft) dispatch(m *Message) error {
 		r.handleReadIndex(m)
 	case raftpb.ReadIndexReply:
 		r.handleReadIndexReply(m)
-	default: // TimeoutNow: leadership transfer is not part of this version
-		r.ignore(m, "not supported")
+	case raftpb.TimeoutNow:
+		r.handleTimeoutNow(m)
 	}
 	return nil
 }
@@ -410,6 +412,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	}
 	if led {
 		reads := r.leading.reads
+		r.endDepartures(func(*departure) bool { return true })
 		r.leading = leaderState{}
 		r.failReads(reads)
 	}
@@ -521,7 +524,8 @@ func (r *Raft) randomTimeout() time.Duration {
 // syncPeers makes peers what the membership in force says, keeping what is
 // known of those who stay.
 func (r *Raft) syncPeers() {
-	members := r.members.latest().Membership.Members
+	m := &r.members.latest().Membership
+	members := m.Members
 	old := r.peers
 	peers := make([]progress, 0, max(len(members), 1)-1) // everyone but this node
 	r.members.selfVoter, r.members.selfOutgoing = false, false
@@ -539,4 +543,8 @@ func (r *Raft) syncPeers() {
 		peers = append(peers, p)
 	}
 	r.peers = peers
+	r.members.changing = isJoint(m) || hasIntent(m) || !r.members.selfVoter
+	if r.role == Leader {
+		r.syncDepartures(old)
+	}
 }

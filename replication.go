@@ -12,6 +12,14 @@ type leaderState struct {
 	heartbeat Instant       // when the next one is due
 	round     uint64        // stamped on every AppendEntries, echoed by its reply
 	reads     []pendingRead // ascending by round
+
+	promotions []promotion // of learners that are to vote
+	departures []departure // of peers that are no members any more
+
+	transferee    NodeID  // to whom leadership is being transferred, 0: nobody
+	transferUntil Instant // when that is given up
+	handedOver    bool    // it was told to campaign
+	resigning     bool    // the next Ready ends with a step down
 }
 
 // followerState is what a follower knows of its leader, in one term.
@@ -34,8 +42,8 @@ type followerState struct {
 // Propose appends entries to a leader's log, all or none, and returns the
 // first one's index. Of each entry Type must be EntryCommand; Data and Origin
 // are taken over, Term and Index are given by the core in its own copy. The
-// error is ErrNotLeader (a *NotLeaderError), ErrOverloaded, ErrTooLarge,
-// ErrMalformed or ErrStopped; then nothing was appended.
+// error is ErrNotLeader (a *NotLeaderError), ErrTransferring, ErrOverloaded,
+// ErrTooLarge, ErrMalformed or ErrStopped; then nothing was appended.
 func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 	r.advance(now)
 	switch {
@@ -43,6 +51,8 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 		return 0, r.err
 	case r.role != Leader:
 		return 0, r.notLeader()
+	case r.leading.transferee != 0 || r.leading.resigning:
+		return 0, ErrTransferring
 	}
 	size := 0
 	for i := range entries {
@@ -103,8 +113,11 @@ func (r *Raft) appendEntry(e *Entry) {
 func (r *Raft) heartbeat() {
 	r.leading.round++
 	r.heartbeatAll()
+	r.bidFarewell()
+	r.leading.handedOver = false // what was sent may have been lost
 	for i := range r.peers {
 		p := &r.peers[i]
+		r.handOver(p)
 		// A mark ends with an entry that was appended after it was heard of.
 		if p.marked && r.log.last < p.unmark {
 			r.appendOwn(Entry{Type: EntryEmpty})
@@ -238,6 +251,9 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 	// index of last new entry)": of the last one verified to be the
 	// leader's, in this term, never of what else stands in the log.
 	r.setCommit(min(m.Commit, f.verified))
+	if r.commit == m.Commit {
+		r.noteRemoval()
+	}
 
 	durable := r.durable()
 	if !r.unmarked && m.Unmark != 0 && m.Context == r.mark && min(durable, f.verified) >= m.Unmark {
@@ -390,7 +406,9 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleRejection(p, m)
 	} else {
 		r.handleAcknowledgement(p, m)
+		r.handOver(p)
 	}
+	r.departed(p, m.Round)
 	return nil
 }
 

@@ -14,6 +14,7 @@ type Status struct {
 	Last     Index
 	Snapshot Index // the newest snapshot's index, 0: none
 	Marked   bool  // see "Marked storage" in the package documentation
+	Removed  bool  // see ErrRemoved
 	// Membership is the one in force. It is shared; do not change it.
 	Membership Membership
 	// Ignored counts messages that were malformed, stale or from strangers.

@@ -14,6 +14,7 @@ type (
 	HardState  = raftpb.HardState
 	Member     = raftpb.Member
 	Membership = raftpb.Membership
+	Intent     = raftpb.Intent
 	Snapshot   = raftpb.Snapshot
 	Message    = raftpb.Message
 )
@@ -29,4 +30,12 @@ const (
 	EntryCommand    = raftpb.EntryCommand
 	EntryEmpty      = raftpb.EntryEmpty
 	EntryMembership = raftpb.EntryMembership
+)
+
+// Intents of members, see package raftpb.
+const (
+	IntentStay    = raftpb.IntentStay
+	IntentVoter   = raftpb.IntentVoter
+	IntentLearner = raftpb.IntentLearner
+	IntentLeave   = raftpb.IntentLeave
 )
