@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -115,6 +118,30 @@ func TestDecodeSaysWhatIsWrongAndWhere(t *testing.T) {
 		_, err := Decode(strings.NewReader(c.text))
 		require.ErrorContains(t, err, "tape: decode: "+c.want, "%q", c.text)
 	}
+}
+
+func TestWriteFileAndReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.tape")
+	f := File{Seed: 1, Header: map[string]string{"nodes": "3"}, Recording: &Recording{Decisions: []uint64{1, 2}}}
+	require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), 1000), 0o666))
+	require.NoError(t, WriteFile(path, f))
+	read, err := ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, f, read)
+
+	require.ErrorIs(t, WriteFile(filepath.Join(path, "x"), f), syscall.ENOTDIR)
+	require.ErrorContains(t, WriteFile(path, File{Header: map[string]string{"": ""}}), "is no key")
+	_, err = ReadFile(path + "x")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(path, []byte("raft tape 1\n"), 0o666))
+	_, err = ReadFile(path)
+	require.ErrorContains(t, err, path+": tape: decode: line 2: ")
+}
+
+func TestRecordingSaysHowLargeItIs(t *testing.T) {
+	r := &Recording{Decisions: []uint64{0, 1, 2, 0, 0}, Spans: []Span{{0, 3}, {1, 2}, {3, 4}}}
+	require.Equal(t, "5 decisions (2 not mild) in 2 spans", r.String())
+	require.Equal(t, "0 decisions (0 not mild) in 0 spans", new(Recording).String())
 }
 
 func FuzzDecode(f *testing.F) {
