@@ -280,15 +280,16 @@ func (r *Raft) advanceMembership() {
 		// It bypasses admission, limits and a transfer's refusal: a group
 		// must not stay joint.
 		r.appendMembership(left(m))
+	case !r.members.selfVoter:
+		// "The leader steps down once it has committed the Cnew log entry" (§6),
+		// whatever is intended beyond that.
+		r.leading.resigning = true
+		r.heartbeatAll()
 	case hasIntent(m):
 		if r.leading.transferee == 0 && !r.promotionsPending(m) {
 			r.leading.promotions = nil
 			r.appendMembership(entered(m))
 		}
-	case !r.members.selfVoter:
-		// "The leader steps down once it has committed the Cnew log entry" (§6).
-		r.leading.resigning = true
-		r.heartbeatAll()
 	}
 }
 

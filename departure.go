@@ -1,18 +1,28 @@
 package raft
 
-import "slices"
+import (
+	"slices"
 
-// A removed member is told, or it would campaign for ever (scenario E10): its
-// leader goes on sending it the log until it has acknowledged the commit of its
-// removal, for a while. One that missed that, since it was cut off or since the
-// leader died, asks for votes when it is back; the leader that hears of it sends
-// it the log again. Pre-vote keeps it from disturbing anybody meanwhile.
+	"github.com/seed-6281cb22/raft/raftpb"
+)
 
-// departure is a peer that is no member any more.
+// A removed member is told, or it would campaign for ever (scenario E10). With
+// every heartbeat its leader sends it a farewell, an AppendEntries that says
+// that its receiver is no member, until it has answered one, or for a while.
+// One that missed that, since it was cut off or since the leader died, asks for
+// votes when it is back, and the leader that hears of it bids it farewell. Up
+// to then pre-vote keeps it from disturbing anybody: its log lacks the removal,
+// or another one before it, which is committed.
+//
+// A farewell needs no log: it is not for the removed to know what became of the
+// group. So who departs counts nowhere, receives no entries and no snapshot,
+// and holds nothing back.
+
+// departure is of one that is no member any more.
 type departure struct {
 	id      NodeID
 	removal Index   // of the membership that lacks it
-	round   uint64  // the first one in which it hears that this is committed, 0: none yet
+	round   uint64  // of its first farewell, 0: none yet
 	until   Instant // how long to try
 }
 
@@ -23,106 +33,91 @@ const (
 	farewellTimeouts = 20
 )
 
-// depart begins to tell a peer that it is no member. It must not be one, nor be
-// told already.
-func (r *Raft) depart(p progress) {
-	r.departWith(p, departure{
-		id: p.id, removal: r.members.latest().Index,
-		until: r.now.Add(farewellTimeouts * r.cfg.ElectionTimeout),
-	})
-}
-
-func (r *Raft) departWith(p progress, d departure) {
-	if len(r.leading.departures) >= maxDepartures {
-		return
-	}
-	p.voter, p.outgoing = false, false
-	at, _ := slices.BinarySearchFunc(r.peers, p.id, func(p progress, id NodeID) int {
-		if p.id < id {
-			return -1
-		}
-		return 1
-	})
-	r.peers = slices.Insert(r.peers, at, p)
-	r.leading.departures = append(r.leading.departures, d)
-}
-
-// syncDepartures follows a change of the membership, of which old were the peers:
-// who is a member now does not depart, who has ceased to be one does.
-func (r *Raft) syncDepartures(old []progress) {
+// depart begins to tell id that it is no member.
+func (r *Raft) depart(id NodeID) {
 	l := &r.leading
-	departing := l.departures
-	l.departures = nil
+	if len(l.departures) < maxDepartures && !slices.ContainsFunc(l.departures, func(d departure) bool { return d.id == id }) {
+		until := r.now.Add(farewellTimeouts * r.cfg.ElectionTimeout)
+		l.departures = append(l.departures, departure{id: id, removal: r.members.latest().Index, until: until})
+	}
+}
+
+// syncDepartures follows a change of the membership, of which old were the
+// peers: who has ceased to be one departs, who is one again does not.
+func (r *Raft) syncDepartures(old []progress) {
+	r.endDepartures(func(d *departure) bool { return r.peer(d.id) != nil })
 	for i := range old {
-		p := old[i]
-		if r.peer(p.id) != nil {
+		if id := old[i].id; r.peer(id) == nil {
+			r.depart(id)
+		}
+	}
+}
+
+// departStranger is for a node that asks for votes and is no member. It has
+// been a voter, in a membership that this leader's log held too: to have been
+// added it must have been a learner in one that was committed, in a term no
+// later than this. So it was removed, and not merely never added.
+func (r *Raft) departStranger(id NodeID) {
+	if r.role == Leader && r.peer(id) == nil && r.members.latest().Index <= r.commit {
+		r.depart(id)
+	}
+}
+
+// bidFarewell is part of every heartbeat, right after its round has begun.
+func (r *Raft) bidFarewell() {
+	r.endDepartures(func(d *departure) bool { return r.now >= d.until })
+	for i := range r.leading.departures {
+		d := &r.leading.departures[i]
+		if r.commit < d.removal {
 			continue
 		}
-		if k := slices.IndexFunc(departing, func(d departure) bool { return d.id == p.id }); k >= 0 {
-			r.departWith(p, departing[k])
-		} else {
-			r.depart(p)
-		}
-	}
-}
-
-// departStranger is for a node that asks for votes and is no member.
-func (r *Raft) departStranger(id NodeID) {
-	if r.role != Leader || r.peer(id) != nil || r.members.latest().Index > r.commit {
-		return
-	}
-	p := progress{id: id}
-	p.reset(r.log.last+1, r.now)
-	p.heartbeat = true
-	r.depart(p)
-}
-
-// bidFarewell is part of every heartbeat, at the beginning of a round.
-func (r *Raft) bidFarewell() {
-	for i := range r.leading.departures {
-		if d := &r.leading.departures[i]; d.round == 0 && r.commit >= d.removal {
+		if d.round == 0 {
 			d.round = r.leading.round
 		}
+		r.send(Message{Type: raftpb.AppendEntries, To: d.id, Reject: true, Round: r.leading.round})
 	}
-	r.endDepartures(func(d *departure) bool { return r.now >= d.until })
 }
 
-// departed takes a reply of p's into account: it ends the departure of one who
-// knows.
-func (r *Raft) departed(p *progress, round uint64) {
-	if len(r.leading.departures) == 0 {
-		return
-	}
-	r.endDepartures(func(d *departure) bool {
-		return d.id == p.id && d.round != 0 && round >= d.round && p.match >= d.removal
-	})
+// departed takes an answer of one that is no member into account, and reports
+// whether it was told.
+func (r *Raft) departed(m *Message) bool {
+	n := len(r.leading.departures)
+	r.endDepartures(func(d *departure) bool { return d.id == m.From && d.round != 0 && m.Round >= d.round })
+	return len(r.leading.departures) < n
 }
 
-// endDepartures forgets the peers whose departure is over.
 func (r *Raft) endDepartures(over func(*departure) bool) {
-	r.leading.departures = slices.DeleteFunc(r.leading.departures, func(d departure) bool {
-		if !over(&d) {
-			return false
-		}
-		r.peers = slices.DeleteFunc(r.peers, func(p progress) bool { return p.id == d.id })
-		return true
-	})
+	if len(r.leading.departures) > 0 {
+		r.leading.departures = slices.DeleteFunc(r.leading.departures, func(d departure) bool { return over(&d) })
+	}
 }
 
-// noteRemoval is called when the commit index has become the leader's: then the
-// membership that is known to be committed is no older than the one by which
-// the leader knows this replica, or does not know it any more.
+// hearMembership takes from an AppendEntries whether its leader knows this
+// replica as a member. A farewell is believed if it comes in a round of its own,
+// as it is sent: else one that was delayed could reach a node that has been
+// added again. And nobody is removed that does not know of having been a
+// member: a node that has been added again with empty storage.
+func (r *Raft) hearMembership(m *Message) {
+	f := &r.following
+	switch {
+	case !m.Reject && m.Round >= f.round:
+		r.members.removed = false
+	case m.Reject && m.Round > f.round && !r.members.removed && r.knowsItself():
+		r.noteRemoval()
+	}
+}
+
+// knowsItself reports whether this replica is a member as far as it knows.
+func (r *Raft) knowsItself() bool {
+	return isMember(&r.members.latest().Membership, r.cfg.ID) || isMember(&r.members.committed(r.commit).Membership, r.cfg.ID)
+}
+
+func isMember(m *Membership, id NodeID) bool {
+	return slices.ContainsFunc(m.Members, func(member Member) bool { return member.ID == id })
+}
+
+// noteRemoval: this replica is no member any more, and does not campaign.
 func (r *Raft) noteRemoval() {
-	s := &r.members
-	m := s.committed(r.commit)
-	if m.Index == s.judged && s.judgedOnce {
-		return
-	}
-	s.judged, s.judgedOnce = m.Index, true
-	member := slices.ContainsFunc(m.Membership.Members, func(m Member) bool { return m.ID == r.cfg.ID })
-	if s.was && !member {
-		s.removed = true
-		r.event(Event{Kind: EventRemoved, Index: m.Index})
-	}
-	s.was = s.was || member
+	r.members.removed = true
+	r.event(Event{Kind: EventRemoved, Index: r.members.latest().Index})
 }

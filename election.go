@@ -55,7 +55,7 @@ func (r *Raft) founder() bool {
 // {1,2}→{1} and a crash in between, nobody could be elected; dissertation
 // §4.2.2), and its storage is not marked.
 func (r *Raft) mayCampaign() bool {
-	if !r.unmarked && !r.founder() || r.term >= MaxTerm { // there is no term beyond
+	if !r.unmarked && !r.founder() || r.members.removed || r.term >= MaxTerm { // there is no term beyond
 		return false
 	}
 	return r.members.selfVoter || r.members.selfOutgoing || isVoter(&r.members.committed(r.commit).Membership, r.cfg.ID)

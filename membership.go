@@ -18,11 +18,7 @@ type membershipState struct {
 	history                 []MembershipAt
 	selfVoter, selfOutgoing bool // in the latest
 	changing                bool // the latest is not the end of a change, for a leader
-	// was says that this replica has been a member in a membership known to
-	// be committed, and removed that it then was none in a later one; judged
-	// is the index of the latest that was looked at, if judgedOnce.
-	was, removed, judgedOnce bool
-	judged                   Index
+	removed                 bool // this replica has been told that it is no member any more
 }
 
 func (s *membershipState) reset(snapshot Snapshot, above []MembershipAt) {

@@ -88,7 +88,6 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
-	r.noteRemoval()
 	r.loaded = r.log.last
 	r.readSalt = cfg.Random.Uint64()
 	if !r.unmarked {
@@ -412,7 +411,6 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	}
 	if led {
 		reads := r.leading.reads
-		r.endDepartures(func(*departure) bool { return true })
 		r.leading = leaderState{}
 		r.failReads(reads)
 	}

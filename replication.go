@@ -14,7 +14,7 @@ type leaderState struct {
 	reads     []pendingRead // ascending by round
 
 	promotions []promotion // of learners that are to vote
-	departures []departure // of peers that are no members any more
+	departures []departure // of those that are no members any more
 
 	transferee    NodeID  // to whom leadership is being transferred, 0: nobody
 	transferUntil Instant // when that is given up
@@ -219,6 +219,7 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 		return r.malformed(m, "node %d leads term %d already", r.leader, r.term)
 	}
 	r.heardFromLeader(m.From)
+	r.hearMembership(m)
 	f := &r.following
 	f.round = max(f.round, m.Round)
 	if m.Match > max(r.loaded, f.acknowledged) {
@@ -251,9 +252,6 @@ func (r *Raft) handleAppendEntries(m *Message) error {
 	// index of last new entry)": of the last one verified to be the
 	// leader's, in this term, never of what else stands in the log.
 	r.setCommit(min(m.Commit, f.verified))
-	if r.commit == m.Commit {
-		r.noteRemoval()
-	}
 
 	durable := r.durable()
 	if !r.unmarked && m.Unmark != 0 && m.Context == r.mark && min(durable, f.verified) >= m.Unmark {
@@ -385,6 +383,9 @@ func (r *Raft) windowRoom() uint64 {
 
 // handleAppendEntriesReply is what a leader learns from a follower.
 func (r *Raft) handleAppendEntriesReply(m *Message) error {
+	if r.departed(m) {
+		return nil
+	}
 	p, err := r.replyFrom(m)
 	if p == nil || err != nil {
 		return err
@@ -408,7 +409,6 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleAcknowledgement(p, m)
 		r.handOver(p)
 	}
-	r.departed(p, m.Round)
 	return nil
 }
 

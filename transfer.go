@@ -98,8 +98,12 @@ func (r *Raft) resign() {
 	if p := r.successor(0); p != nil {
 		r.send(Message{Type: raftpb.TimeoutNow, To: p.id})
 	}
+	r.leading.round++
+	r.bidFarewell()
 	r.becomeFollower(r.term, 0)
-	r.noteRemoval()
+	if !isMember(&r.members.latest().Membership, r.cfg.ID) {
+		r.noteRemoval()
+	}
 }
 
 // handleTimeoutNow: the leader asks for an election at once, without a pre-vote,

@@ -142,6 +142,7 @@ const (
 //	                      Commit; Round; Match: what the leader believes durable at the receiver;
 //	                      Unmark: an index whose durable holding ends the receiver's mark, 0: none;
 //	                      Context: of the mark that it ends
+//	  with Reject         the receiver is no member any more, and nothing else; Round
 //	AppendEntriesReply    Index: durable and verified; Verified: received and verified in this term;
 //	                      Round: echo; Window: bytes of entries it can still take; Marked, then
 //	                      Context: a random number that names the mark, as in all marked replies
