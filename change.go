@@ -294,9 +294,9 @@ func (r *Raft) advanceMembership() {
 }
 
 // promotion is how far a learner has come on its way to voting. It has caught
-// up when it has received all that the log held at the beginning of a round, in
-// less than an election timeout (dissertation §4.2.1): what came since would
-// hold up commits for less than that.
+// up when it holds all that the log held at the beginning of a round, in less
+// than an election timeout (dissertation §4.2.1): what came since would hold up
+// commits for less than that. Rounds go on while it waits for others.
 type promotion struct {
 	id     NodeID
 	target Index   // what the log held when the round began
@@ -320,16 +320,20 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	if p == nil || p.marked || p.match == 0 {
 		return false
 	}
-	l := &r.leading
+	l, timeout := &r.leading, r.cfg.ElectionTimeout
 	i := slices.IndexFunc(l.promotions, func(q promotion) bool { return q.id == id })
 	if i < 0 {
 		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now})
 		i = len(l.promotions) - 1
 	}
 	q := &l.promotions[i]
-	if !q.done && p.match >= q.target {
-		q.done = r.now < q.since.Add(r.cfg.ElectionTimeout)
+	inTime := r.now < q.since.Add(timeout)
+	switch {
+	case p.match >= q.target:
+		q.done = inTime
 		q.target, q.since = r.log.last, r.now
+	case !inTime:
+		q.done = false // it was, and has fallen behind
 	}
-	return q.done
+	return q.done && r.now < p.contact.Add(timeout)
 }

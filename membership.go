@@ -97,8 +97,11 @@ func checkMembership(m *raftpb.Membership) error {
 	if len(m.Members) > maxMembers {
 		return fmt.Errorf("membership of %d members, more than %d", len(m.Members), maxMembers)
 	}
-	voters := 0
+	voters, intended, joint := 0, 0, isJoint(m)
 	for i, member := range m.Members {
+		if member.Intent == IntentVoter || member.Intent == IntentStay && member.Voter {
+			intended++
+		}
 		switch {
 		case member.ID == 0:
 			return errors.New("membership with node id 0")
@@ -108,13 +111,15 @@ func checkMembership(m *raftpb.Membership) error {
 			return fmt.Errorf("membership is not ordered, or holds node %d twice", member.ID)
 		case member.Intent > IntentLeave:
 			return fmt.Errorf("membership in which node %d has an unknown intent, %d", member.ID, member.Intent)
+		case member.Intent != IntentStay && (joint || member.Voter == (member.Intent == IntentVoter)):
+			return fmt.Errorf("membership in which node %d cannot have the intent %d", member.ID, member.Intent)
 		case member.Leaving && (member.Voter || !member.Outgoing):
 			return fmt.Errorf("membership in which node %d leaves without a joint configuration", member.ID)
 		case member.Voter:
 			voters++
 		}
 	}
-	if voters == 0 {
+	if voters == 0 || intended == 0 {
 		return errors.New("membership without voters")
 	}
 	return nil

@@ -76,6 +76,11 @@ func TestMembershipsThatNoGroupCanHave(t *testing.T) {
 		"leaving, but not joint":   {Members: []Member{{ID: 1, Voter: true}, {ID: 2, Leaving: true}}},
 		"leaving, and yet a voter": {Members: []Member{{ID: 1, Voter: true, Outgoing: true, Leaving: true}}},
 		"too many":                 tooMany,
+		"an unknown intent":        {Members: []Member{{ID: 1, Voter: true, Intent: IntentLeave + 1}, {ID: 2, Voter: true}}},
+		"no voter intended":        {Members: []Member{{ID: 1, Voter: true, Intent: IntentLeave}, {ID: 2}}},
+		"a voter to be a voter":    {Members: []Member{{ID: 1, Voter: true, Intent: IntentVoter}}},
+		"a learner to leave":       {Members: []Member{{ID: 1, Voter: true}, {ID: 2, Intent: IntentLeave}}},
+		"intents of a joint one":   {Members: []Member{{ID: 1, Voter: true, Outgoing: true}, {ID: 2, Intent: IntentVoter}}},
 	} {
 		t.Run(name, func(t *testing.T) { require.Error(t, checkMembership(&m)) })
 	}
