@@ -9,27 +9,18 @@ import (
 type electionState struct {
 	deadline   Instant // when to campaign, unless a leader is heard from before
 	heard      Instant // when the current leader was heard from
-	ownVote    vote
+	ownVote    quorum.Vote
 	ownVoteSeq uint64 // the write that makes the own vote durable
 }
-
-// vote is what one member answered in the current (pre-)election.
-type vote uint8
-
-const (
-	voteOpen vote = iota
-	voteGranted
-	voteRejected
-)
 
 func (r *Raft) resetElectionTimer() {
 	r.election.deadline = r.now.Add(r.randomTimeout())
 }
 
 func (r *Raft) resetVotes() {
-	r.election.ownVote = voteOpen
+	r.election.ownVote = quorum.Open
 	for i := range r.peers {
-		r.peers[i].vote = voteOpen
+		r.peers[i].vote = quorum.Open
 	}
 }
 
@@ -71,7 +62,7 @@ func (r *Raft) electionTimeout() {
 		return
 	}
 	r.becomePreCandidate()
-	r.election.ownVote = voteGranted
+	r.election.ownVote = quorum.Granted
 	m := Message{Type: raftpb.PreVote, Term: r.term + 1}
 	if !r.unmarked {
 		m.Context = r.mark
@@ -112,7 +103,7 @@ func (r *Raft) heardName(m *Message) (asked bool) {
 		return false
 	}
 	p.mark = m.Context
-	if asked = r.role == Candidate && p.vote == voteOpen; asked {
+	if asked = r.role == Candidate && p.vote == quorum.Open; asked {
 		r.requestVote(p, Message{Type: raftpb.RequestVote})
 	}
 	return asked
@@ -120,8 +111,8 @@ func (r *Raft) heardName(m *Message) (asked bool) {
 
 // countOwnVote: a candidate's vote for itself counts once it is durable.
 func (r *Raft) countOwnVote() {
-	if r.election.ownVote == voteOpen {
-		r.election.ownVote = voteGranted
+	if r.election.ownVote == quorum.Open {
+		r.election.ownVote = quorum.Granted
 		r.tallyVotes()
 	}
 }
@@ -130,7 +121,7 @@ func (r *Raft) countOwnVote() {
 // configuration) has granted its vote, and gives up when one cannot any more.
 func (r *Raft) tallyVotes() {
 	switch r.countVotes() {
-	case voteGranted:
+	case quorum.Granted:
 		switch {
 		case r.role == PreCandidate:
 			r.campaign()
@@ -139,19 +130,20 @@ func (r *Raft) tallyVotes() {
 		}
 		// Else votes came before they were asked for, meant for an earlier
 		// life of this candidate: it goes on when its own vote is durable.
-	case voteRejected:
+	case quorum.Rejected:
 		r.becomeFollower(r.term, 0)
 	}
 }
 
-func (r *Raft) countVotes() vote {
-	incoming, outgoing := ballot{}, ballot{}
-	count := func(voter, out bool, v vote) {
+// countVotes counts by the membership in force.
+func (r *Raft) countVotes() quorum.Vote {
+	var incoming, outgoing quorum.Ballot
+	count := func(voter, out bool, v quorum.Vote) {
 		if voter {
-			incoming.add(v)
+			incoming.Add(v)
 		}
 		if out {
-			outgoing.add(v)
+			outgoing.Add(v)
 		}
 	}
 	count(r.members.selfVoter, r.members.selfOutgoing, r.election.ownVote)
@@ -159,46 +151,10 @@ func (r *Raft) countVotes() vote {
 		p := &r.peers[i]
 		count(p.voter, p.outgoing, p.vote)
 	}
-	result := incoming.result()
-	if outgoing.voters > 0 {
-		result = joint(result, outgoing.result())
+	if outgoing.Empty() {
+		return incoming.Result()
 	}
-	return result
-}
-
-// ballot counts the votes of one configuration.
-type ballot struct{ voters, granted, rejected int }
-
-func (b *ballot) add(v vote) {
-	b.voters++
-	switch v {
-	case voteGranted:
-		b.granted++
-	case voteRejected:
-		b.rejected++
-	}
-}
-
-func (b *ballot) result() vote {
-	majority := quorum.Size(b.voters)
-	switch {
-	case b.granted >= majority:
-		return voteGranted
-	case b.voters-b.rejected < majority:
-		return voteRejected
-	}
-	return voteOpen
-}
-
-// joint: agreement requires separate majorities of both configurations (§6).
-func joint(a, b vote) vote {
-	switch {
-	case a == voteRejected || b == voteRejected:
-		return voteRejected
-	case a == voteGranted && b == voteGranted:
-		return voteGranted
-	}
-	return voteOpen
+	return quorum.Both(incoming.Result(), outgoing.Result())
 }
 
 // mayVoteFor reports whether the storage's mark allows a vote for a candidate
@@ -272,13 +228,13 @@ func (r *Raft) handleRequestVoteReply(m *Message) {
 
 func (r *Raft) recordVote(m *Message) {
 	p := r.peer(m.From)
-	if p == nil || p.vote != voteOpen {
+	if p == nil || p.vote != quorum.Open {
 		r.ignore(m, "not a voter, or has voted")
 		return
 	}
-	p.vote = voteGranted
+	p.vote = quorum.Granted
 	if m.Reject {
-		p.vote = voteRejected
+		p.vote = quorum.Rejected
 	}
 	r.tallyVotes()
 }
@@ -331,9 +287,8 @@ func quorumOf[T Index | Instant | uint64](r *Raft, own T, of func(*progress) T) 
 			outgoing = append(outgoing, value)
 		}
 	}
-	reached := quorum.Reached(incoming)
-	if len(outgoing) > 0 {
-		reached = min(reached, quorum.Reached(outgoing))
+	if len(outgoing) == 0 {
+		return quorum.Reached(incoming)
 	}
-	return reached
+	return quorum.ReachedInBoth(incoming, outgoing)
 }

@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/seed-6281cb22/raft/internal/quorum"
+
 // replicationState is how a leader sends entries to a peer.
 type replicationState uint8
 
@@ -22,7 +24,7 @@ const maxInFlight = 256
 type progress struct {
 	id              NodeID
 	voter, outgoing bool // as in the membership in force
-	vote            vote
+	vote            quorum.Vote
 
 	state  replicationState
 	marked bool // its storage is marked: it counts in no quorum

@@ -1,5 +1,6 @@
-// Package quorum computes what a majority has reached. It knows nothing of
-// Raft but that any two majorities of a set share a member.
+// Package quorum computes what a majority has reached, and what a vote has come
+// to, in one configuration and in a joint one. It takes plain values, and knows
+// nothing of Raft but that any two majorities of a set share a member.
 package quorum
 
 import "cmp"
@@ -23,4 +24,11 @@ func Reached[T cmp.Ordered](values []T) T {
 		}
 	}
 	return values[Size(len(values))-1]
+}
+
+// ReachedInBoth returns the largest value that a majority of each of two
+// configurations has reached, as agreement in a joint membership requires (§6).
+// It reorders both.
+func ReachedInBoth[T cmp.Ordered](incoming, outgoing []T) T {
+	return min(Reached(incoming), Reached(outgoing))
 }
