@@ -91,7 +91,9 @@ type Simulator struct {
 	result Result
 	check  invariant.Checker
 	failed *invariant.Violation
-	step   invariant.Step // memory
+	step   invariant.Step // memory of after
+	ready  raft.Ready
+	copies copies
 	event  Event
 
 	now     int64 // nanoseconds
@@ -183,7 +185,7 @@ func (s *Simulator) reset(cfg Config, t *tape.Tape) {
 	s.check.Reset()
 	s.net.reset()
 	*s = Simulator{
-		cfg: cfg, tape: t, check: s.check, net: s.net, nodes: s.nodes[:0], digests: s.digests[:0],
+		cfg: cfg, tape: t, check: s.check, net: s.net, copies: copies{chunk: s.copies.chunk}, nodes: s.nodes[:0], digests: s.digests[:0],
 		result: Result{Hash: 14695981039346656037},
 	}
 }
