@@ -356,8 +356,7 @@ func TestScenarioH4DiskComesBackWithAnotherLog(t *testing.T) {
 	require.Equal(t, c.node(2).r.Last(), c.node(2).r.peer(3).match)
 	disk.log = append(disk.log, testEntry(disk.last()+1, 1), testEntry(disk.last()+2, 1))
 
-	c.node(3).disk = &disk
-	c.restart(3)
+	c.replaceDisk(3, &disk)
 	require.GreaterOrEqual(t, c.node(3).r.Last(), c.node(2).r.peer(3).match)
 	c.run(2 * DefaultHeartbeatInterval)
 
