@@ -401,6 +401,12 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 		r.ignore(m, "not a reply to this leader from a member")
 		return nil, nil
 	}
+	if m.Index > r.log.last && m.Reject {
+		// It answers what this replica sent in an earlier term, as the
+		// leader of a longer log, of which it has lost the end in a crash.
+		r.ignore(m, "rejects what was sent in an earlier term")
+		return nil, nil
+	}
 	if m.Index > r.log.last {
 		// It speaks of an entry beyond the leader's log: not in this term.
 		return nil, r.malformed(m, "answers for %d, the last entry is %d", m.Index, r.log.last)

@@ -385,3 +385,32 @@ func TestMistakenAnswersAreIgnored(t *testing.T) {
 	require.NoError(t, r.Err())
 	require.Equal(t, before, r.Status())
 }
+
+// A leader of two terms: the first one's log was longer, and its end lost in a
+// crash. What was sent then arrives late, and is answered, with the term of
+// now, by a rejection of an entry that the leader does not have. Nobody has
+// sent anything malformed. (Found by coresim, seed 10184.)
+func TestRejectionOfWhatWasSentInAnEarlierTermIsNotMalformed(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	c.stalled[1] = true
+	for range 4 {
+		require.NoError(t, c.propose(1, "a"))
+	}
+	late := c.net
+	c.net = nil
+	last := c.node(1).r.Last()
+
+	c.restart(1)
+	c.stalled[1] = false
+	c.elect(1)
+	c.settle()
+	require.Less(t, c.node(1).r.Last(), last)
+	c.net = append(c.net, late...)
+	c.settle() // fails if a message is refused
+	require.Equal(t, Leader, c.node(1).r.Role())
+	require.NoError(t, c.propose(1, "b"))
+	c.run(time.Second)
+	c.requireApplied([]string{"b"}, 1, 2, 3)
+}
