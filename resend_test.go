@@ -414,3 +414,32 @@ func TestRejectionOfWhatWasSentInAnEarlierTermIsNotMalformed(t *testing.T) {
 	c.run(time.Second)
 	c.requireApplied([]string{"b"}, 1, 2, 3)
 }
+
+// A peer with marked storage that starts again and again names a new mark each
+// time, and each is to end with an entry of its own: while nothing is
+// committed, these are bounded as proposals are. (Found by coresim, seed
+// 19251.)
+func TestEntriesForMarksAreBounded(t *testing.T) {
+	c := newLoneCoreFrom(t, diskOf(5, 1).load(), func(cfg *CoreConfig) { cfg.MaxUncommittedBytes = 4 * entryOverhead })
+	c.lead()
+	first := c.Last()
+	beat := func(mark uint64) {
+		c.tickAt(c.now.Add(DefaultHeartbeatInterval))
+		c.persistAll()
+		for from := NodeID(2); from <= 4; from++ { // alive, and stalled
+			c.receive(Message{Type: raftpb.AppendEntriesReply, From: from, Term: c.term, Round: c.leading.round, Verified: first})
+		}
+		c.receive(Message{Type: raftpb.AppendEntriesReply, From: 5, Term: c.term, Round: c.leading.round, Marked: true, Context: mark})
+	}
+	for mark := range uint64(50) {
+		beat(mark + 1)
+	}
+	require.Equal(t, Leader, c.Role())
+	require.Equal(t, first+4, c.Last())
+
+	c.ack(2, c.Last())
+	c.ack(3, c.Last())
+	require.Equal(t, c.Last(), c.Commit())
+	beat(50)
+	require.Equal(t, first+5, c.Last(), "the last mark's entry could wait")
+}

@@ -122,6 +122,10 @@ func (g *glance) founder() bool { return !g.unmarked && g.last == 0 && g.vote ==
 type match struct {
 	peer  raftpb.NodeID
 	index raftpb.Index
+	// window is the largest that the peer has told of, or, before it has told
+	// of one, what the leader assumes.
+	window uint64
+	told   bool
 }
 
 // read is a read that has not been answered.

@@ -268,6 +268,7 @@ func (c *Checker) adopt(n *node, s *State) {
 	}
 	for i := range s.Entries {
 		e := &s.Entries[i]
+		n.largest = max(n.largest, len(e.Data)+entryOverhead)
 		if previous, known := n.disk.term(e.Index - 1); known {
 			c.noteEntry(n, c.factsOf(e.Term), e, previous)
 		}
