@@ -150,10 +150,12 @@ type Finding struct {
 
 // Hunt runs the seeds from, from+1, …, runs of them, until one fails. It
 // returns nil if none does.
-func Hunt(from, runs uint64) *Finding {
+func Hunt(from, runs uint64) *Finding { return hunt(Config{}, from, runs) }
+
+func hunt(cfg Config, from, runs uint64) *Finding {
 	s, events := new(Simulator), 0
 	for k := range runs {
-		result, err := s.Run(Config{}, tape.FromSeed(from+k))
+		result, err := s.Run(cfg, tape.FromSeed(from+k))
 		events += result.Events
 		if err != nil {
 			return &Finding{Seed: from + k, Seeds: int(k) + 1, Events: events, Failure: err.(*Failure)}

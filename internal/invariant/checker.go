@@ -93,13 +93,13 @@ type node struct {
 	marked bool // its durable mark, as of the step before
 
 	// What it has in memory.
-	log     runs
-	first   bool // no step has been seen since it started
-	before  glance
-	matches []match
-	applied raftpb.Index
-	reads   []read
-	largest int // bytes of the largest write
+	log                   runs
+	first                 bool // no step has been seen since it started
+	before                glance
+	matches               []match
+	applied               raftpb.Index
+	reads                 []read
+	largest, largestEntry int // bytes of the largest write, and of its largest entry
 	// foundingIn is the last term in which it could found a cluster.
 	foundingIn raftpb.Term
 }

@@ -182,7 +182,8 @@ func (c *Checker) checkBounds(n *node, v *bridge.View) {
 }
 
 // checkInFlight: what is on the way to a peer is within what it has asked for,
-// but for one entry of any size, and before it has asked, for one message.
+// and before it has asked, one message; but for one entry of any size, since
+// what is read from the storage may be larger than was known.
 func (c *Checker) checkInFlight(n *node, v *bridge.View, m *match, p *bridge.Peer) {
 	switch {
 	case m.told:
@@ -190,7 +191,7 @@ func (c *Checker) checkInFlight(n *node, v *bridge.View, m *match, p *bridge.Pee
 	case p.Window != m.window:
 		m.told, m.window = true, p.Window
 	}
-	limit := max(m.window, uint64(v.MaxMessageBytes), uint64(n.largest))
+	limit := max(m.window, uint64(v.MaxMessageBytes)) + uint64(n.largestEntry)
 	if p.InFlight > v.MaxInFlight || p.InFlightBytes > limit || p.InFlight == 0 && p.InFlightBytes != 0 {
 		c.fail(Bounds, n, "%d messages of %d bytes are on the way to peer %d, more than %d of %d", p.InFlight, p.InFlightBytes, p.ID,
 			v.MaxInFlight, limit)
