@@ -103,7 +103,7 @@ type Simulator struct {
 	blocked [maxNodes]nodeSet // whom each node cannot send to
 
 	// Who can do what.
-	up, paused, broken, leaders, writing, applying, reading, sending nodeSet
+	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
 
 	reads    uint64   // the id of the last one
 	answered uint64   // the id of the last one that was answered

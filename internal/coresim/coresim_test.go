@@ -143,8 +143,8 @@ func TestFailureIsFoundAndRepeated(t *testing.T) {
 func TestLivenessIsChecked(t *testing.T) {
 	for _, lost := range []raftpb.MessageType{raftpb.RequestVoteReply, raftpb.AppendEntriesReply} {
 		found := hunt(Config{Observer: &liar{change: func(m *raftpb.Message) {
-			if m.Type == lost {
-				m.Term, m.Reject = 1, true // stale, nearly always
+			if m.Type == lost { // becomes one that means nothing
+				*m = raftpb.Message{Type: raftpb.PreVoteReply, From: m.From, To: m.To, Term: 1, Reject: true}
 			}
 		}}}, 0, 100)
 		require.NotNil(t, found, "%v", lost)

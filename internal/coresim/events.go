@@ -41,7 +41,7 @@ func (s *Simulator) try(k Kind) bool {
 	case AnswerLogRead:
 		return s.answerLogRead(awake)
 	case Tick:
-		return awake != 0 && s.tick(awake)
+		return awake&^s.starved != 0 && s.tick(awake&^s.starved)
 	case Propose:
 		return s.on(s.leaders&awake, s.propose)
 	case Read:
@@ -70,9 +70,11 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 		s.partition()
 		return true
 	case Wake:
-		return s.on(s.paused&s.up, s.wake)
+		return s.on(s.paused|s.starved, s.wake)
 	case Pause:
 		return s.on(awake, func(i int) { s.count(Pause); s.paused.set(i, true) })
+	case Starve:
+		return s.on(awake&^s.starved, func(i int) { s.count(Starve); s.starved.set(i, true) })
 	case Jump:
 		return s.on(awake, s.jump)
 	case Wipe:
@@ -460,11 +462,12 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 	}
 }
 
-// wake lets a paused node go on: it reads all that has arrived meanwhile, and
+// wake lets a node go on that was paused, or did not look at the clock: it reads all that has arrived meanwhile, and
 // only then looks at the clock.
 func (s *Simulator) wake(i int) {
 	s.count(Wake)
 	s.paused.set(i, false)
+	s.starved.set(i, false)
 	for s.failed == nil {
 		links := s.net.linksTo(i)
 		if links == 0 {

@@ -110,7 +110,7 @@ func (s *Simulator) forget(i int) {
 	n.apply, n.restore, n.applied, n.digest = nil, false, 0, 0
 	n.answered.entries = n.answered.entries[:0]
 	n.logReads, n.sends = n.logReads[:0], n.sends[:0]
-	for _, set := range []*nodeSet{&s.up, &s.paused, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
+	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
 		set.set(i, false)
 	}
 }
