@@ -45,6 +45,7 @@ func (r *Raft) departWith(p progress, d departure) {
 	})
 	r.peers = slices.Insert(r.peers, at, p)
 	r.leading.departures = append(r.leading.departures, d)
+	r.event(Event{Kind: EventFarewell, Peer: p.id})
 }
 
 // syncDepartures follows a change of the membership, of which old were the peers:
@@ -105,6 +106,7 @@ func (r *Raft) endDepartures(over func(*departure) bool) {
 			return false
 		}
 		r.peers = slices.DeleteFunc(r.peers, func(p progress) bool { return p.id == d.id })
+		r.event(Event{Kind: EventFarewell, Peer: d.id})
 		return true
 	})
 }
@@ -125,4 +127,13 @@ func (r *Raft) noteRemoval() {
 		r.event(Event{Kind: EventRemoved, Index: m.Index})
 	}
 	s.was = s.was || member
+}
+
+// departing returns the peers that are being told that they are no members.
+func (r *Raft) departing() []NodeID {
+	var ids []NodeID
+	for i := range r.leading.departures {
+		ids = append(ids, r.leading.departures[i].id)
+	}
+	return ids
 }
