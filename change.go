@@ -148,6 +148,9 @@ func changed(m *Membership, changes []Change) (Membership, error) {
 
 // apply applies one change, and returns why it cannot be applied, if so.
 func (c *Change) apply(m *Membership) (reason string) {
+	if c.kind == changeNone {
+		return "has a Change that none of this package's functions has made"
+	}
 	i := slices.IndexFunc(m.Members, func(member Member) bool { return member.ID == c.id })
 	if i < 0 {
 		return c.add(m)
@@ -177,8 +180,6 @@ func (c *Change) apply(m *Membership) (reason string) {
 		member.Intent = IntentLeave
 	case changeAddress:
 		member.Address = c.address
-	default:
-		return "has a Change that none of this package's functions has made"
 	}
 	return ""
 }

@@ -39,6 +39,7 @@ func (r *Raft) depart(id NodeID) {
 	if len(l.departures) < maxDepartures && !slices.ContainsFunc(l.departures, func(d departure) bool { return d.id == id }) {
 		until := r.now.Add(farewellTimeouts * r.cfg.ElectionTimeout)
 		l.departures = append(l.departures, departure{id: id, removal: r.members.latest().Index, until: until})
+		r.event(Event{Kind: EventFarewell, Peer: id})
 	}
 }
 
@@ -87,9 +88,16 @@ func (r *Raft) departed(m *Message) bool {
 }
 
 func (r *Raft) endDepartures(over func(*departure) bool) {
-	if len(r.leading.departures) > 0 {
-		r.leading.departures = slices.DeleteFunc(r.leading.departures, func(d departure) bool { return over(&d) })
+	if len(r.leading.departures) == 0 {
+		return
 	}
+	r.leading.departures = slices.DeleteFunc(r.leading.departures, func(d departure) bool {
+		if !over(&d) {
+			return false
+		}
+		r.event(Event{Kind: EventFarewell, Peer: d.id})
+		return true
+	})
 }
 
 // hearMembership takes from an AppendEntries whether its leader knows this
@@ -120,4 +128,13 @@ func isMember(m *Membership, id NodeID) bool {
 func (r *Raft) noteRemoval() {
 	r.members.removed = true
 	r.event(Event{Kind: EventRemoved, Index: r.members.latest().Index})
+}
+
+// departing returns those who are being told that they are no members.
+func (r *Raft) departing() []NodeID {
+	var ids []NodeID
+	for i := range r.leading.departures {
+		ids = append(ids, r.leading.departures[i].id)
+	}
+	return ids
 }

@@ -10,6 +10,7 @@ const (
 	EventMarked                              // this replica's storage became marked, or lost its mark
 	EventSnapshot                            // a snapshot from the leader, of Index, was accepted
 	EventRemoved                             // this replica is no member any more, by the membership at Index
+	EventFarewell                            // Peer, removed, is being told, or is not any more
 	EventTransfer                            // this leader begins to hand over to Peer
 	EventTransferFailed                      // it goes on leading instead
 )

@@ -45,8 +45,11 @@ type executor struct {
 	job  job     // the applier's
 	read logRead // the log reader's
 
-	peersMu sync.Mutex // taken before mu
-	peers   map[NodeID]string
+	peersMu sync.Mutex        // taken before mu
+	peers   map[NodeID]string // those that the transport knows
+	// addresses holds those of all who have been members in this process's
+	// time; guarded by peersMu.
+	addresses map[NodeID]string
 
 	ignored atomic.Uint64 // messages
 }
@@ -72,6 +75,8 @@ func newExecutor(cfg Config, m machine, env environment) *executor {
 		idle:    make(chan struct{}),
 		armed:   Never,
 		peers:   make(map[NodeID]string),
+
+		addresses: make(map[NodeID]string),
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.saved, x.applyNext, x.readNextLog = x.writeEnded, x.applyStep, x.readStep
@@ -175,6 +180,22 @@ func (x *executor) noteEnd() {
 	case <-x.idle:
 	default:
 		close(x.idle)
+	}
+}
+
+// handOver lets another one lead before this replica ends, if it leads and ctx
+// does not end before.
+func (x *executor) handOver(ctx context.Context) {
+	f := &future{done: make(chan error, 1)}
+	x.mu.Lock()
+	wait := x.replica.handOver(x.now(), f)
+	x.unlock()
+	if !wait {
+		return
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
 	}
 }
 

@@ -16,6 +16,14 @@ func (x *executor) report(events []Event) {
 		case EventMembership:
 			x.log.Info("membership in force", zap.Uint64("index", uint64(e.Index)))
 			x.syncPeers()
+		case EventFarewell:
+			x.syncPeers()
+		case EventRemoved:
+			x.log.Warn("removed from the group", zap.Uint64("index", uint64(e.Index)))
+		case EventTransfer:
+			x.log.Info("leadership is being handed over", zap.Uint64("to", uint64(e.Peer)))
+		case EventTransferFailed:
+			x.log.Warn("leadership was not handed over", zap.Uint64("to", uint64(e.Peer)))
 		case EventMarked:
 			x.log.Warn("storage mark changed", zap.Uint64("term", uint64(e.Term)))
 		case EventSnapshot:
@@ -43,6 +51,7 @@ func (x *executor) syncPeers() {
 		return
 	}
 	members := x.replica.core.Status().Membership.Members
+	told := x.replica.core.departing()
 	x.working++
 	x.mu.Unlock()
 	defer func() {
@@ -56,8 +65,18 @@ func (x *executor) syncPeers() {
 			continue
 		}
 		current[m.ID] = m.Address
+		x.addresses[m.ID] = m.Address
 		if x.peers[m.ID] != m.Address {
 			x.cfg.Transport.SetPeer(m.ID, m.Address)
+		}
+	}
+	for _, id := range told {
+		// Who was a member in this process's time is reached at its last address.
+		if address := x.addresses[id]; address != "" && current[id] == "" {
+			current[id] = address
+			if x.peers[id] != address {
+				x.cfg.Transport.SetPeer(id, address)
+			}
 		}
 	}
 	for id := range x.peers {

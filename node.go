@@ -123,6 +123,72 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 	return <-c.done
 }
 
+// ChangeMembership changes the membership by all of changes at once, and waits
+// until the end of it: those that are to vote have caught up with the log, and
+// the membership is committed. It works on the leader only; elsewhere it returns
+// a *NotLeaderError.
+//
+// Voters change through joint consensus, any number of them at once, the leader
+// included: it hands over when the change is done. One change at a time: see
+// ErrChangePending. But as long as one waits for somebody to catch up, another
+// may take its place, for instance one that removes who does not come.
+//
+// Errors: a *MembershipError when the change is impossible, or none;
+// ErrChangePending and ErrTransferring, to be tried again later; then nothing
+// has changed. ErrNotCommitted: it was lost with its leader. ErrOutcomeUnknown,
+// beside it the cause: ctx.Err(), or what ended this node. The change may go on
+// then, and may be asked for again.
+func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error {
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.changeMembership(n.x.now(), f, changes) })
+	if given {
+		return fmt.Errorf("raft: change of membership: %w: %w", ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// TransferLeadership hands leadership over to a voter, or with 0 to the one
+// that is furthest, and returns when another node leads. It works on the leader
+// only; elsewhere it returns a *NotLeaderError. Proposals wait meanwhile, an
+// election timeout at most.
+//
+// Errors: ErrTransferFailed, and this node goes on leading, or yet another one
+// does; ErrTransferring when another target is being tried; a *MembershipError
+// when no such voter could lead; ctx.Err(), ErrClosed, ErrStopped.
+func (n *Node[R]) TransferLeadership(ctx context.Context, to NodeID) error {
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.transferLeadership(n.x.now(), f, to) })
+	if given {
+		return fmt.Errorf("raft: transfer of leadership: %w", err)
+	}
+	return err
+}
+
+// await begins a call about members and waits for its end, or gives it up when
+// ctx ends.
+func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err error, given bool) {
+	if err := ctx.Err(); err != nil {
+		return err, true
+	}
+	f := &future{done: make(chan error, 1)}
+	n.x.mu.Lock()
+	err = begin(f)
+	n.x.unlock()
+	if err != nil {
+		return err, false
+	}
+	select {
+	case err = <-f.done:
+		return err, false
+	case <-ctx.Done():
+	}
+	n.x.mu.Lock()
+	given = n.x.replica.abandonMember(f)
+	n.x.unlock()
+	if given {
+		return ctx.Err(), true
+	}
+	return <-f.done, false
+}
+
 // Status returns the replica's state at this moment.
 func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
@@ -135,15 +201,18 @@ func (n *Node[R]) Status() Status {
 func (n *Node[R]) Done() <-chan struct{} { return n.x.done }
 
 // Err is why the replica has ended: nil while it runs, ErrClosed after Close,
-// or an error that is ErrStopped and wraps what failed.
+// ErrRemoved when it is no member any more, or an error that is ErrStopped and
+// wraps what failed.
 func (n *Node[R]) Err() error { return n.x.err() }
 
 // Close ends the replica and all calls: those that may have reached a log with
-// ErrOutcomeUnknown, others with ErrNotCommitted, all with ErrClosed. It waits
-// until the node makes no more calls to its state machine, storage and
-// transport, or until ctx ends, whose error it returns then. It may be called
-// more than once.
+// ErrOutcomeUnknown, others with ErrNotCommitted, all with ErrClosed. A leader
+// hands over to another voter first, for an election timeout at most, so that
+// nobody misses it for longer. Close waits until the node makes no more calls to
+// its state machine, storage and transport, or until ctx ends, whose error it
+// returns then. It may be called more than once.
 func (n *Node[R]) Close(ctx context.Context) error {
+	n.x.handOver(ctx)
 	n.x.end(ErrClosed)
 	select {
 	case <-n.x.idle:

@@ -411,6 +411,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	}
 	if led {
 		reads := r.leading.reads
+		r.endDepartures(func(*departure) bool { return true })
 		r.leading = leaderState{}
 		r.failReads(reads)
 	}

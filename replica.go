@@ -26,6 +26,7 @@ type replica struct {
 	io          replicaIO
 	fx          *effects
 	ended       error // why the replica has ended; nil while it runs
+	closing     bool  // it accepts no more calls, and is about to end
 
 	saved    uint64  // newest write given to the storage
 	durable  uint64  // newest write known to be durable
@@ -37,6 +38,7 @@ type replica struct {
 	forward   forwarding
 	inbox     inbox
 	reads     reads
+	members   memberCalls
 	apply     applying
 	snapshots snapshots
 
@@ -198,6 +200,10 @@ func (r *replica) settle(now Instant) {
 			r.end(err)
 			return
 		}
+		if r.core.members.removed {
+			r.end(ErrRemoved)
+			return
+		}
 		// A commit, or the end of a read, which this drain has brought about
 		// may be what others wait for.
 		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now)
@@ -234,10 +240,11 @@ func (r *replica) drain(now Instant) {
 	for _, answer := range rd.Reads {
 		r.readAnswered(now, answer)
 	}
+	r.settleMembers(rd.Events)
 }
 
-// end ends the replica and every call. The cause is ErrClosed, or wraps
-// ErrStopped.
+// end ends the replica and every call. The cause is ErrClosed, ErrRemoved, or
+// wraps ErrStopped.
 func (r *replica) end(cause error) {
 	if r.ended != nil {
 		return
@@ -245,6 +252,7 @@ func (r *replica) end(cause error) {
 	r.ended = cause
 	r.endProposals(cause)
 	r.endReads(cause)
+	r.endMembers(cause)
 }
 
 // complete ends a call. The future is no longer the replica's.

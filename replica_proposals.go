@@ -93,8 +93,8 @@ func (p *proposals) free(slot *pending) {
 
 // propose takes a proposal. An error refuses it.
 func (r *replica) propose(now Instant, f *future) error {
-	if r.ended != nil {
-		return r.ended
+	if err := r.refusal(); err != nil {
+		return err
 	}
 	if len(f.data) > r.cfg.MaxEntryBytes {
 		return tooLarge(len(f.data), r.cfg.MaxEntryBytes)

@@ -23,8 +23,8 @@ type confirmedReads struct {
 
 // readBarrier takes a read barrier. An error refuses it.
 func (r *replica) readBarrier(now Instant, f *future) error {
-	if r.ended != nil {
-		return r.ended
+	if err := r.refusal(); err != nil {
+		return err
 	}
 	r.reads.waiting.push(f)
 	r.moved = true
