@@ -420,6 +420,22 @@ func (c *testCluster) propose(id NodeID, data ...string) error {
 	return err
 }
 
+func (c *testCluster) changeMembership(id NodeID, changes ...Change) error {
+	n := c.node(id)
+	_, err := n.r.ChangeMembership(c.now, changes...)
+	c.logf("change %d: %v: %v", id, changes, err)
+	c.after(n)
+	return err
+}
+
+func (c *testCluster) transfer(id, to NodeID) error {
+	n := c.node(id)
+	err := n.r.TransferLeadership(c.now, to)
+	c.logf("transfer %d→%d: %v", id, to, err)
+	c.after(n)
+	return err
+}
+
 func (c *testCluster) readIndex(id NodeID, read uint64) error {
 	n := c.node(id)
 	c.check.ReadBegun(id, read)
@@ -503,6 +519,26 @@ func (c *testCluster) elect(id NodeID) {
 		}
 	}
 	c.failf("node %d does not win", id)
+}
+
+// join starts a node that is no member and holds nothing.
+func (c *testCluster) join() NodeID {
+	n := &testNode{id: NodeID(len(c.nodes) + 1), disk: &testDisk{first: 1}}
+	c.nodes = append(c.nodes, n)
+	c.start(n.id)
+	return n.id
+}
+
+// votersOf are the voters of the membership in force at a node, of a joint one
+// the incoming ones.
+func votersOf(r *Raft) []NodeID {
+	ids := []NodeID{}
+	for _, m := range r.members.latest().Membership.Members {
+		if m.Voter {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 func (c *testCluster) leader() NodeID {

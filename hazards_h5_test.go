@@ -8,30 +8,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// {1,2}→{1}, proposed by 2, which crashes between persisting the entry and
-// sending it: 1 cannot win with its shorter log, and 2, which is no voter in
-// the latest membership, must be able to.
+// {1,2}→{1}, by 2, which crashes between persisting an entry of the change and
+// sending it: 1 cannot win with its shorter log, and 2, which after the second
+// one is no voter in the latest membership, must be able to.
 func TestScenarioH5RemovedLeaderThatAloneKnowsOfItsRemovalIsElectable(t *testing.T) {
-	c := newTestCluster(t, 2, nil)
-	c.elect(2)
-	c.run(2 * DefaultHeartbeatInterval)
-	n := c.node(2)
-	c.isolate(2)
-	n.r.appendMembership(founding(1))
-	c.after(n)
-	c.persistAll(2)
-	c.restart(2)
-	require.True(t, sameMembership(founding(1), n.r.members.latest().Membership))
+	for _, joint := range []bool{true, false} {
+		t.Run(fmt.Sprintf("joint %v", joint), func(t *testing.T) {
+			c := newTestCluster(t, 2, nil)
+			c.elect(2)
+			c.run(2 * DefaultHeartbeatInterval)
+			n := c.node(2)
+			c.cut = func(m *Message) bool {
+				return len(m.Entries) > 0 && isJoint(&n.r.members.latest().Membership) == joint
+			}
+			require.NoError(t, c.changeMembership(2, Remove(2)))
+			c.settle()
+			c.restart(2)
+			require.Equal(t, joint, n.r.members.selfOutgoing)
 
-	c.heal()
-	c.run(10 * DefaultElectionTimeout)
+			c.heal()
+			c.run(10 * DefaultElectionTimeout)
 
-	l := c.leader()
-	require.NotZero(t, l)
-	require.NoError(t, c.propose(l, "a"))
-	c.settle()
-	require.True(t, sameMembership(founding(1), c.node(1).r.members.latest().Membership))
-	c.requireApplied([]string{"a"}, l)
+			require.Equal(t, []NodeID{1}, votersOf(c.node(1).r))
+			c.requireLeader(1)
+			require.True(t, n.r.Status().Removed)
+			require.NoError(t, c.propose(1, "a"))
+			c.settle()
+			c.requireApplied([]string{"a"}, 1)
+		})
+	}
 }
 
 // The disks of all followers stall for several election timeouts: the leader

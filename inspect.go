@@ -30,7 +30,7 @@ func inspect(r *Raft, v *bridge.View) {
 	v.MaxInFlight, v.MaxPendingReads = maxInFlight, maxPendingReads
 
 	latest := r.members.latest()
-	v.Membership, v.MembershipIndex = &latest.Membership, latest.Index
+	v.Membership, v.MembershipIndex, v.Removed = &latest.Membership, latest.Index, r.members.removed
 	inspectPeers(r, v)
 }
 

@@ -73,6 +73,9 @@ type Checker struct {
 	// commits says in which leader's term the committed log grew up to where,
 	// ascending.
 	commits []Run
+	// memberships are those that leaders have appended, founders the first one.
+	memberships []membershipFact
+	founders    []raftpb.Member
 }
 
 // node is what the Checker knows of one node. It survives the node's crashes.
@@ -102,6 +105,8 @@ type node struct {
 	largest, largestEntry int // bytes of the largest write, and of its largest entry
 	// foundingIn is the last term in which it could found a cluster.
 	foundingIn raftpb.Term
+	// firstOfTerm is, of a leader, the index of its term's first entry.
+	firstOfTerm raftpb.Index
 }
 
 // glance is what is kept of the View after the step before.
@@ -112,6 +117,10 @@ type glance struct {
 	unmarked                        bool
 	commit, last, durable, verified raftpb.Index
 	deadline                        int64
+
+	members         []raftpb.Member // in force, from the entry at membershipIndex
+	membershipIndex raftpb.Index
+	removed         bool
 }
 
 // founder reports whether a node might found a cluster: it is marked, and has
@@ -146,7 +155,10 @@ func (c *Checker) Reset() {
 		f := &c.terms[i]
 		*f = termFacts{contents: f.contents[:0], votes: f.votes[:0], acks: f.acks[:0]}
 	}
-	*c = Checker{nodes: c.nodes[:0], terms: c.terms[:0], committed: c.committed.empty(), commits: c.commits[:0]}
+	*c = Checker{
+		nodes: c.nodes[:0], terms: c.terms[:0], committed: c.committed.empty(), commits: c.commits[:0],
+		memberships: c.memberships[:0],
+	}
 }
 
 // Err returns the first violation, a *Violation, or nil.
@@ -196,6 +208,7 @@ func (c *Checker) Stepped(s *Step) {
 		c.takeWrite(n, v, &s.Write)
 	}
 	c.checkLog(n, v)
+	c.checkMembership(n, v)
 	if v.Role == bridge.Leader {
 		c.checkLeader(n, v)
 	}
@@ -216,6 +229,7 @@ func (c *Checker) Stepped(s *Step) {
 	n.before = glance{
 		role: v.Role, term: v.Term, vote: v.Vote, unmarked: v.Unmarked, commit: v.Commit, last: v.Last,
 		durable: v.Durable, verified: v.Verified, deadline: v.Deadline,
+		members: v.Membership.Members, membershipIndex: v.MembershipIndex, removed: v.Removed,
 	}
 	if n.before.founder() {
 		n.foundingIn = v.Term

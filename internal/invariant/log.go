@@ -138,7 +138,7 @@ func (c *Checker) commitAdvanced(n *node, v *bridge.View) {
 		c.fail(StateMachineSafety, n, "commit index %d beyond its log, %d", i, n.log.last)
 		return
 	}
-	if v.Role == bridge.Leader {
+	if leads(n, v) {
 		c.checkJustified(n, v)
 	} else if v.Term == b.term && !n.first && i > v.Verified {
 		c.fail(CommitVerified, n, "commit index %d, and %d is verified in term %d", i, v.Verified, v.Term)
@@ -152,7 +152,7 @@ func (c *Checker) commitAdvanced(n *node, v *bridge.View) {
 	if i <= c.committed.last {
 		return
 	}
-	if v.Role != bridge.Leader || c.committed.last < n.log.base {
+	if !leads(n, v) || c.committed.last < n.log.base {
 		c.fail(CommitJustified, n, "commit index %d, which no leader has committed: that is %d", i, c.committed.last)
 		return
 	}
@@ -172,7 +172,11 @@ func (c *Checker) commitAdvanced(n *node, v *bridge.View) {
 // stands before it, which a quorum holds durably (§5.4.2).
 func (c *Checker) checkJustified(n *node, v *bridge.View) {
 	b, i := &n.before, v.Commit
+	// It goes on with a change only after the last commit, so it has counted
+	// by the membership that was in force before.
+	counted := raftpb.Membership{Members: b.members}
 	if b.role != bridge.Leader || b.term != v.Term {
+		counted = *v.Membership
 		// What it knew when it was elected needs no quorum of its term.
 		if i < v.First {
 			return
@@ -196,7 +200,7 @@ func (c *Checker) checkJustified(n *node, v *bridge.View) {
 		// What was acknowledged, and then lost, counts.
 		return peer == nil || v.Term <= peer.wipedIn || peer.holds(i, t)
 	}
-	if !agreed(v.Membership, holds) {
-		c.fail(CommitJustified, n, "it commits %d of term %d, which no quorum of %v holds", i, t, v.Membership.Members)
+	if !agreed(&counted, holds) {
+		c.fail(CommitJustified, n, "it commits %d of term %d, which no quorum of %v holds", i, t, counted.Members)
 	}
 }
