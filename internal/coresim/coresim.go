@@ -91,7 +91,9 @@ type Simulator struct {
 	result Result
 	check  invariant.Checker
 	failed *invariant.Violation
-	step   invariant.Step // memory
+	step   invariant.Step // memory of after
+	ready  raft.Ready
+	copies copies
 	event  Event
 
 	now     int64 // nanoseconds
@@ -101,7 +103,7 @@ type Simulator struct {
 	blocked [maxNodes]nodeSet // whom each node cannot send to
 
 	// Who can do what.
-	up, paused, broken, leaders, writing, applying, reading, sending nodeSet
+	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
 
 	reads    uint64   // the id of the last one
 	answered uint64   // the id of the last one that was answered
@@ -148,10 +150,12 @@ type Finding struct {
 
 // Hunt runs the seeds from, from+1, …, runs of them, until one fails. It
 // returns nil if none does.
-func Hunt(from, runs uint64) *Finding {
+func Hunt(from, runs uint64) *Finding { return hunt(Config{}, from, runs) }
+
+func hunt(cfg Config, from, runs uint64) *Finding {
 	s, events := new(Simulator), 0
 	for k := range runs {
-		result, err := s.Run(Config{}, tape.FromSeed(from+k))
+		result, err := s.Run(cfg, tape.FromSeed(from+k))
 		events += result.Events
 		if err != nil {
 			return &Finding{Seed: from + k, Seeds: int(k) + 1, Events: events, Failure: err.(*Failure)}
@@ -183,7 +187,7 @@ func (s *Simulator) reset(cfg Config, t *tape.Tape) {
 	s.check.Reset()
 	s.net.reset()
 	*s = Simulator{
-		cfg: cfg, tape: t, check: s.check, net: s.net, nodes: s.nodes[:0], digests: s.digests[:0],
+		cfg: cfg, tape: t, check: s.check, net: s.net, copies: copies{chunk: s.copies.chunk}, nodes: s.nodes[:0], digests: s.digests[:0],
 		result: Result{Hash: 14695981039346656037},
 	}
 }

@@ -41,7 +41,7 @@ func (s *Simulator) try(k Kind) bool {
 	case AnswerLogRead:
 		return s.answerLogRead(awake)
 	case Tick:
-		return awake != 0 && s.tick(awake)
+		return awake&^s.starved != 0 && s.tick(awake&^s.starved)
 	case Propose:
 		return s.on(s.leaders&awake, s.propose)
 	case Read:
@@ -70,9 +70,11 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 		s.partition()
 		return true
 	case Wake:
-		return s.on(s.paused&s.up, s.wake)
+		return s.on(s.paused|s.starved, s.wake)
 	case Pause:
 		return s.on(awake, func(i int) { s.count(Pause); s.paused.set(i, true) })
+	case Starve:
+		return s.on(awake&^s.starved, func(i int) { s.count(Starve); s.starved.set(i, true) })
 	case Jump:
 		return s.on(awake, s.jump)
 	case Wipe:
@@ -217,45 +219,50 @@ func (s *Simulator) applyEntry(n *node, e *raftpb.Entry) {
 }
 
 // answerLogRead answers one of the reads of the log that a core waits for, or
-// a second time one that has been answered.
+// a second time, and late, one that has been answered.
 func (s *Simulator) answerLogRead(awake nodeSet) bool {
 	if nodes := s.reading & awake; nodes != 0 {
 		i := nodes.pick(s.tape)
 		n := &s.nodes[i]
-		k := s.tape.Intn(len(n.logReads))
+		k := 0
+		if len(n.logReads) > 1 {
+			k = s.tape.Intn(len(n.logReads))
+		}
 		q := n.logReads[k]
 		n.logReads = append(n.logReads[:k], n.logReads[k+1:]...)
 		s.reading.set(i, len(n.logReads) > 0)
-		entries := n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
-		n.answered = &answer{q, entries}
-		s.giveLogRead(i, n.answered)
+		entries := s.copies.of(n.disk.entries(q.Lo, q.Hi, q.MaxBytes))
+		if len(n.answered.entries) == 0 && s.tape.Intn(8) == 7 {
+			n.answered = answer{q, append(n.answered.entries, entries...)}
+		}
+		s.giveLogRead(i, q, entries)
 		return true
 	}
 	if awake == 0 {
 		return false
 	}
 	i := awake.pick(s.tape)
-	again := s.nodes[i].answered
-	if again == nil {
+	again := &s.nodes[i].answered
+	if len(again.entries) == 0 {
 		return false
 	}
-	s.nodes[i].answered = nil
-	again.entries = append([]raftpb.Entry(nil), again.entries...)
-	s.giveLogRead(i, again)
+	entries := s.copies.of(again.entries)
+	again.entries = again.entries[:0]
+	s.giveLogRead(i, again.request, entries)
 	return true
 }
 
-func (s *Simulator) giveLogRead(i int, a *answer) {
+func (s *Simulator) giveLogRead(i int, q raft.LogRead, entries []raftpb.Entry) {
 	s.count(AnswerLogRead)
 	n := &s.nodes[i]
 	var err error
-	if len(a.entries) == 0 {
+	if len(entries) == 0 {
 		err = raft.ErrCompacted
 	}
 	s.before(AnswerLogRead, n, nil)
-	n.core.LogRead(s.local(n), a.request, a.entries, err)
+	n.core.LogRead(s.local(n), q, entries, err)
 	if err := n.core.Err(); err != nil {
-		s.fail(Refusal, n.id, "it refuses what its storage has read for %+v: %v", a.request, err)
+		s.fail(Refusal, n.id, "it refuses what its storage has read for %+v: %v", q, err)
 	}
 	s.after(AnswerLogRead, i, nil)
 }
@@ -455,11 +462,12 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 	}
 }
 
-// wake lets a paused node go on: it reads all that has arrived meanwhile, and
+// wake lets a node go on that was paused, or did not look at the clock: it reads all that has arrived meanwhile, and
 // only then looks at the clock.
 func (s *Simulator) wake(i int) {
 	s.count(Wake)
 	s.paused.set(i, false)
+	s.starved.set(i, false)
 	for s.failed == nil {
 		links := s.net.linksTo(i)
 		if links == 0 {
