@@ -552,11 +552,11 @@ func (s *Simulator) lost(i int) int {
 
 // heal ends all partitions.
 func (s *Simulator) heal() bool {
-	if s.blocked == [maxNodes]nodeSet{} {
+	if s.blocked == [MaxNodes]nodeSet{} {
 		return false
 	}
 	s.count(Heal)
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	return true
 }
 

@@ -44,8 +44,17 @@ var kindNames = [kinds]string{
 
 func (k Kind) String() string { return kindNames[k] }
 
-// maxNodes bounds the nodes of a cluster.
-const maxNodes = 7
+// Fault reports whether k is what a user would call a fault.
+func (k Kind) Fault() bool {
+	switch k {
+	case Drop, Duplicate, Unreachable, Crash, Partition, Pause, Starve, Jump, Wipe, PersistFails:
+		return true
+	}
+	return false
+}
+
+// MaxNodes bounds the nodes of a cluster.
+const MaxNodes = 7
 
 // swarm is one run's faults and configuration. Without drawing the
 // configuration too, whole classes of defects stay out of reach: where a
