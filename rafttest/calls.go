@@ -3,6 +3,7 @@ package rafttest
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -227,7 +228,7 @@ func (c *calls) settle() {
 
 func (c *call) String() string {
 	if c.read {
-		return fmt.Sprintf("a read on node %d, begun at %v,", c.n.id, shown(c.began))
+		return fmt.Sprintf("a read on node %d, begun at %v,", c.n.id, time.Duration(c.began))
 	}
-	return fmt.Sprintf("the proposal of %q on node %d, begun at %v,", clip(c.command), c.n.id, shown(c.began))
+	return fmt.Sprintf("the proposal of %q on node %d, begun at %v,", clip(c.command), c.n.id, time.Duration(c.began))
 }

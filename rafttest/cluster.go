@@ -61,7 +61,7 @@ func NewCluster[M raft.StateMachine[R], R any](t TB, nodes int, newMachine func(
 	cfg := calm(nodes)
 	o.config(&cfg.raft)
 	c := &Cluster[M, R]{t, newEngine(tape.FromSeed(o.seed), cfg, host[M, R](newMachine))}
-	c.e.transcript.on, c.e.transcript.limit = true, 300
+	c.e.transcript.start()
 	for _, n := range c.e.nodes {
 		if err := n.start(); err != nil {
 			t.Fatalf("rafttest: node %d does not start: %v", n.id, err)

@@ -25,7 +25,7 @@ type engine struct {
 	ledger     ledger
 	calls      calls
 	checks     checks
-	transcript transcript
+	transcript notes
 
 	failure error // the first thing that was found wrong
 	events  uint64
@@ -56,6 +56,7 @@ const (
 // newEngine makes a world with nodes that have not been started.
 func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
 	e := &engine{tape: decisions, cfg: cfg}
+	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})
 	e.blocked = make([]bool, cfg.nodes*cfg.nodes)
 	for i := range cfg.nodes {
@@ -72,7 +73,7 @@ func (e *engine) node(id raft.NodeID) *node { return e.nodes[id-1] }
 func (e *engine) fail(checker, format string, args ...any) {
 	if e.failure == nil {
 		e.failure = &failure{checker, fmt.Sprintf(format, args...)}
-		e.transcript.world(e.now, "FAILURE: %v", e.failure)
+		e.transcript.note(nil, "FAILURE: %v", e.failure)
 	}
 }
 

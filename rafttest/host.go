@@ -56,11 +56,12 @@ func (s *storage) Load() (raft.State, error) {
 
 func (s *storage) Save(w raft.Write, done func(error)) {
 	n := s.n
-	saved := n.e.checks.saving(n, &w)
+	n.e.checks.saving(n, &w)
+	seq := w.Seq
 	s.Storage.Save(w, func(err error) {
 		n.acks = append(n.acks, func() {
 			if err == nil {
-				n.e.checks.saved(n, saved)
+				n.e.checks.saved(n, seq)
 			}
 			done(err)
 		})
@@ -74,6 +75,25 @@ func (s *storage) Save(w raft.Write, done func(error)) {
 		return
 	}
 	n.wakeWriter()
+}
+
+func (s *storage) CreateSnapshot(meta raft.Snapshot) (raft.SnapshotWriter, error) {
+	w, err := s.Storage.CreateSnapshot(meta)
+	return &snapshotWriter{w, s.n, meta}, err
+}
+
+type snapshotWriter struct {
+	raft.SnapshotWriter
+	n    *node
+	meta raft.Snapshot
+}
+
+func (w *snapshotWriter) Commit() error {
+	err := w.SnapshotWriter.Commit()
+	if err == nil && !w.n.dying {
+		w.n.e.checks.snapshotCommitted(w.n, &w.meta)
+	}
+	return err
 }
 
 // wakeWriter has the writer write what waits, unless it is at work.

@@ -6,75 +6,87 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/transcript"
 )
 
-// transcript is what has happened last, for people.
-type transcript struct {
-	on    bool
-	limit int
-	lines []string // a ring
-	next  int
+// notes is what has happened last, for people. Without a recorder nothing is
+// kept.
+type notes struct {
+	e        *engine
+	recorder *transcript.Recorder[note]
 }
 
-func (t *transcript) add(line string) {
-	if len(t.lines) < t.limit {
-		t.lines = append(t.lines, line)
+// note is a line that is put into words only if somebody reads it.
+type note struct {
+	format string
+	args   []any
+}
+
+// keptNotes is how many notes of each node are kept.
+const keptNotes = 200
+
+func (t *notes) start() {
+	t.recorder = transcript.New(keptNotes, func(n note) string { return fmt.Sprintf(n.format, n.args...) })
+}
+
+func (t *notes) text() string { return t.recorder.Merged(keptNotes) }
+
+// note notes something about a node, or, without one, about the world. What args
+// refer to must not change.
+func (t *notes) note(n *node, format string, args ...any) {
+	if t.recorder == nil {
 		return
 	}
-	t.lines[t.next] = line
-	t.next = (t.next + 1) % t.limit
-}
-
-// text returns the lines, oldest first.
-func (t *transcript) text() string {
-	return strings.Join(append(append([]string(nil), t.lines[t.next:]...), t.lines[:t.next]...), "\n")
-}
-
-func (t *transcript) world(now raft.Instant, format string, args ...any) {
-	if t.on {
-		t.add(fmt.Sprintf("%12v         ", shown(now)) + fmt.Sprintf(format, args...))
+	id := 0
+	if n != nil {
+		id = int(n.id)
 	}
+	t.recorder.Add(int(t.e.events), time.Duration(t.e.now), id, note{format, args})
 }
 
-func (t *transcript) note(n *node, format string, args ...any) {
-	if t.on {
-		t.add(fmt.Sprintf("%12v node %d: ", shown(n.e.now), n.id) + fmt.Sprintf(format, args...))
-	}
-}
-
-func (t *transcript) received(n *node, m *raft.Message) {
-	if t.on {
+func (t *notes) received(n *node, m *raft.Message) {
+	if t.recorder != nil {
 		t.note(n, "%s", describe(m))
 	}
 }
 
-func (t *transcript) applied(n *node, e *raft.Entry) {
-	if t.on {
+func (t *notes) applied(n *node, e *raft.Entry) {
+	if t.recorder != nil {
 		t.note(n, "applies %d@%d %q", e.Index, e.Term, clip(e.Data))
 	}
 }
 
-func (t *transcript) ended(c *call) {
-	if !t.on {
-		return
-	}
+func (t *notes) ended(c *call) {
 	switch {
+	case t.recorder == nil:
 	case c.err != nil:
-		t.note(c.n, "%s ends: %v", c, c.err)
+		t.note(c.n, "%v ends: %v", c, c.err)
 	case c.read:
-		t.note(c.n, "%s ends", c)
+		t.note(c.n, "%v ends", c)
 	default:
-		t.note(c.n, "%s ends: %v", c, c.value)
+		t.note(c.n, "%v ends: %v", c, c.value)
 	}
 }
 
-// shown is an instant as people read it.
-func shown(at raft.Instant) time.Duration { return time.Duration(at).Round(time.Microsecond) }
-
 // describe says what a message says.
-func describe(m *raft.Message) string {
+func describe(m *raft.Message) fmt.Stringer {
+	d := described{Message: *m}
+	if n := len(m.Entries); n > 0 {
+		d.first, d.last = m.Entries[0], m.Entries[n-1]
+	}
+	d.count, d.Entries = len(m.Entries), nil
+	return &d
+}
+
+type described struct {
+	raft.Message
+	first, last raft.Entry
+	count       int
+}
+
+func (m *described) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s from %d, term %d", m.Type, m.From, m.Term)
+	fmt.Fprintf(&b, "%v from %d, term %d", m.Type, m.From, m.Term)
 	field := func(name string, v uint64) {
 		if v != 0 {
 			fmt.Fprintf(&b, ", %s %d", name, v)
@@ -85,8 +97,8 @@ func describe(m *raft.Message) string {
 	field("commit", uint64(m.Commit))
 	field("match", uint64(m.Match))
 	field("verified", uint64(m.Verified))
-	if n := len(m.Entries); n > 0 {
-		fmt.Fprintf(&b, ", entries %d@%d to %d@%d", m.Entries[0].Index, m.Entries[0].Term, m.Entries[n-1].Index, m.Entries[n-1].Term)
+	if m.count > 0 {
+		fmt.Fprintf(&b, ", entries %d@%d to %d@%d", m.first.Index, m.first.Term, m.last.Index, m.last.Term)
 	}
 	if m.Snapshot != nil {
 		fmt.Fprintf(&b, ", snapshot %d@%d", m.Snapshot.Index, m.Snapshot.Term)
