@@ -17,7 +17,7 @@ type call struct {
 	began   raft.Instant
 	floor   uint64 // how many commands it must come after: those of calls that had ended before
 	inner   bridge.Call
-	ended   func()
+	ended   func(*call)
 
 	done  bool
 	count uint64 // of a success: the command's number; of a read, how many it has seen
@@ -68,14 +68,14 @@ func (c *calls) tallyOf(command []byte) *tally {
 
 // propose proposes a command on a node. ended, which may be nil, is called when
 // the call has ended, also if it is at once.
-func (e *engine) propose(n *node, command []byte, ended func()) *call {
+func (e *engine) propose(n *node, command []byte, ended func(*call)) *call {
 	e.calls.stats.Proposed++
 	return e.begin(&call{n: n, command: command, ended: ended})
 }
 
 // read begins a read barrier on a node. When it has succeeded, ended may look at
 // the node's state machine.
-func (e *engine) read(n *node, ended func()) *call {
+func (e *engine) read(n *node, ended func(*call)) *call {
 	e.calls.stats.Reads++
 	return e.begin(&call{n: n, read: true, ended: ended})
 }
@@ -164,7 +164,7 @@ func (c *calls) end(open *call, value any, err error) {
 		c.stats.ReadsFailed++
 	case err == nil:
 		c.succeeded(open, value.(result))
-	case errors.Is(err, raft.ErrOutcomeUnknown):
+	case isUnknown(err):
 		c.stats.Unknown++
 		c.tallyOf(open.command).uncertain++
 		if errors.Is(err, raft.ErrNotCommitted) {
@@ -178,7 +178,7 @@ func (c *calls) end(open *call, value any, err error) {
 		c.tallyOf(open.command)
 	}
 	if open.ended != nil {
-		open.ended()
+		open.ended(open)
 	}
 }
 
@@ -232,3 +232,8 @@ func (c *call) String() string {
 	}
 	return fmt.Sprintf("the proposal of %q on node %d, begun at %v,", clip(c.command), c.n.id, time.Duration(c.began))
 }
+
+var errGivenUp = errors.New("rafttest: the client has given up")
+
+// isUnknown says that a proposal may have been committed, or may yet be.
+func isUnknown(err error) bool { return errors.Is(err, raft.ErrOutcomeUnknown) }

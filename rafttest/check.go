@@ -4,6 +4,7 @@ import (
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
 	"github.com/seed-6281cb22/raft/internal/invariant"
+	"github.com/seed-6281cb22/raft/raftpb"
 )
 
 // checks is what is checked of every node after every event that touched it,
@@ -36,7 +37,15 @@ func (c *checks) init(e *engine) {
 func (c *checks) of(n *node) *checked { return &c.nodes[n.id-1] }
 
 // after checks a node after an event.
-func (c *checks) after(n *node) { c.stepped(n, invariant.Write{}, nil) }
+func (c *checks) after(n *node) {
+	c.stepped(n, invariant.Write{}, nil)
+	if !n.alive() || n.replica == nil || n.disk.faulted || c.of(n).damaged || c.e.closing {
+		return
+	}
+	if err := n.replica.Err(); err != nil {
+		c.e.fail("storage", "node %d has ended: %v", n.id, err)
+	}
+}
 
 // stepped tells the rules of a step of a node: of its state, and of what it has
 // handed out.
@@ -91,7 +100,13 @@ func (c *checks) saved(n *node, seq uint64) {
 	}
 }
 
-func (c *checks) sending(n *node, messages []raft.Message) { c.stepped(n, invariant.Write{}, messages) }
+// sending notes messages of the core's. Those that forward proposals are the
+// replica's, and no part of the protocol that the rules are about.
+func (c *checks) sending(n *node, messages []raft.Message) {
+	if t := messages[0].Type; t != raftpb.Propose && t != raftpb.ProposeReply {
+		c.stepped(n, invariant.Write{}, messages)
+	}
+}
 
 // snapshotCommitted says that a node's storage has a new snapshot.
 func (c *checks) snapshotCommitted(n *node, s *raft.Snapshot) {
@@ -112,4 +127,10 @@ func (c *checks) wiped(n *node) {
 	k := c.of(n)
 	k.marked, k.damaged = true, false
 	c.rules.Wiped(n.id)
+}
+
+// applied checks a command that a node's state machine has applied.
+func (c *checks) applied(n *node, e *raft.Entry) {
+	c.rules.Applied(n.id, e)
+	c.report()
 }

@@ -10,6 +10,7 @@ import (
 // TB is what a test gives to its cluster: a *testing.T, say.
 type TB interface {
 	Helper()
+	Name() string
 	Fatalf(format string, args ...any)
 }
 

@@ -18,15 +18,16 @@ type disk struct {
 	writes   uint64 // calls that changed something
 	unstated bool   // damage to the last batch would look like a torn write
 
-	crashIn  uint64 // the power goes at this write from now; 0: it does not
-	failing  bool   // every write and sync fails
-	failIn   uint64 // this write from now fails, and only this one
-	short    bool   // it writes a part
-	survival vfs.Survival
+	faulted bool   // something was made to fail since the last start
+	crashIn uint64 // the power goes at this write from now; 0: it does not
+	failing bool   // every write and sync fails
+	full    bool   // its capacity is limited
+	failIn  uint64 // this write from now fails, and only this one
+	short   bool   // it writes a part
 }
 
 func newDisk(n *node) *disk {
-	d := &disk{n: n, fs: vfs.NewMem(), survival: vfs.Nothing}
+	d := &disk{n: n, fs: vfs.NewMem()}
 	d.fs.SetHook(d.hook)
 	return d
 }
@@ -45,10 +46,12 @@ func (d *disk) hook(op *vfs.Op) error {
 		}
 	}
 	if d.failing {
+		d.faulted = true
 		return syscall.EIO
 	}
 	if d.failIn > 0 {
 		if d.failIn--; d.failIn == 0 {
+			d.faulted = true
 			d.n.e.transcript.note(d.n, "error at %s %s", op.Kind, op.Name)
 			if op.Kind == vfs.OpWrite && d.short {
 				op.Keep = len(op.Data) / 2
@@ -71,20 +74,30 @@ func (d *disk) stall(stalled bool) {
 	}
 }
 
+// limit lets the disk fill up after so many bytes more. With 0 it never does.
+func (d *disk) limit(bytes int64) {
+	d.full, d.faulted = bytes > 0, d.faulted || bytes > 0
+	if d.full {
+		bytes += d.fs.Used()
+	}
+	d.fs.SetCapacity(bytes)
+}
+
 // repair ends everything that is wrong with the disk, except for what it has
 // lost.
 func (d *disk) repair() {
 	d.crashIn, d.failIn, d.failing, d.short = 0, 0, false, false
-	d.fs.SetCapacity(0)
+	d.limit(0)
 	d.stall(false)
 }
 
-// crash is a power loss: the process ends, and what was not synced is gone but
-// for what survives.
+// crash is a power loss: the process ends, if there is one, and what was not
+// synced is gone but for what survives.
 func (n *node) crash(survives vfs.Survival) {
 	n.e.transcript.note(n, "crashes")
 	n.end()
 	n.disk.waiting, n.disk.crashIn = nil, 0
+	n.disk.unstated = true // what states it may not have been synced
 	n.disk.fs.Crash(survives)
 }
 

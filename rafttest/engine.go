@@ -27,6 +27,7 @@ type engine struct {
 	checks     checks
 	transcript notes
 
+	closing bool  // nodes end on purpose
 	failure error // the first thing that was found wrong
 	events  uint64
 	hash    uint64 // rolling, of all states
@@ -72,18 +73,18 @@ func (e *engine) node(id raft.NodeID) *node { return e.nodes[id-1] }
 // may be its consequence.
 func (e *engine) fail(checker, format string, args ...any) {
 	if e.failure == nil {
-		e.failure = &failure{checker, fmt.Sprintf(format, args...)}
+		e.failure = &violation{checker, fmt.Sprintf(format, args...)}
 		e.transcript.note(nil, "FAILURE: %v", e.failure)
 	}
 }
 
-// failure is what a checker has found.
-type failure struct {
+// violation is what a checker has found.
+type violation struct {
 	checker string
 	text    string
 }
 
-func (f *failure) Error() string { return f.checker + ": " + f.text }
+func (v *violation) Error() string { return v.checker + ": " + v.text }
 
 // after has do happen after a delay.
 func (e *engine) after(delay time.Duration, do func()) {

@@ -136,7 +136,7 @@ const idleAfter = 100 * time.Millisecond
 func (n *node) idle(writes uint64) {
 	if !n.syncing && !n.disk.stalled && n.disk.writes == writes {
 		n.writer.Idle()
-		n.disk.unstated = n.dying
+		n.disk.unstated = n.dying || n.disk.faulted
 	}
 }
 

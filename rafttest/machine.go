@@ -94,6 +94,7 @@ func (m *machine[M, R]) Apply(entries []raft.Entry, results []any) error {
 func (n *node) applied(e *raft.Entry, pos position, value any) {
 	l := &n.e.ledger
 	n.e.transcript.applied(n, e)
+	n.e.checks.applied(n, e)
 	if pos.count > uint64(len(l.records))+1 {
 		n.e.fail("state machines", "node %d applies command %d, and nobody has applied the %d-th", n.id, pos.count, len(l.records)+1)
 		return

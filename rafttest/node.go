@@ -15,13 +15,13 @@ import (
 // A node is a host and the process on it: the shipping replica with its write-
 // ahead log, over a simulated disk and a simulated network.
 type node struct {
-	e       *engine
-	id      raft.NodeID
-	clock   clock
-	disk    *disk
-	pace    pace
-	founder bool // started with Bootstrap
-	version int  // of the wire format that it speaks: 0 or 1
+	e        *engine
+	id       raft.NodeID
+	clock    clock
+	disk     *disk
+	pace     pace
+	founder  bool // started with Bootstrap
+	upgraded bool // to a next version of the wire format
 
 	// Of the process.
 	life      int // counts starts and ends: what an earlier life has ordered is void
@@ -93,6 +93,7 @@ func (n *node) start() error {
 	n.clock.since, n.clock.local = n.e.now, raft.Instant(n.life)*raft.Instant(time.Hour)
 	n.up, n.dying, n.paused, n.syncing = true, false, false, false
 	n.deferred, n.unread, n.acks, n.timer, n.missed = nil, nil, nil, 0, false
+	n.disk.unstated, n.disk.faulted = true, n.disk.failing || n.disk.full
 	n.machine = n.newMachine(n)
 	err := n.boot()
 	if n.dying {
@@ -105,6 +106,7 @@ func (n *node) start() error {
 		n.stop()
 		return err
 	}
+	n.disk.unstated = false
 	n.e.transcript.note(n, "starts")
 	n.wakeWriter()
 	n.touched()
@@ -119,6 +121,11 @@ func (n *node) boot() error {
 	}
 	n.log = log
 	n.transport = n.e.network.Transport(n.id)
+	if n.upgraded {
+		n.e.network.Upgrade(n.id)
+	} else {
+		n.e.network.Downgrade(n.id)
+	}
 	cfg := n.e.cfg.raft
 	cfg.ID, cfg.Group, cfg.Cluster = n.id, group, cluster
 	cfg.Storage = &storage{n, log.Storage(group)}
