@@ -65,7 +65,7 @@ func (e *engine) checkIdle(n *node) {
 	if every, c := e.cfg.raft.SnapshotEntries, &e.cfg.raft; every > 0 && c.TrailingEntries != 0 {
 		// A snapshot may have been due while the one before was taken.
 		limit := raft.Index(3*every + max(c.TrailingEntries, 0) + 100)
-		if s.Last-s.First > limit {
+		if s.Last+1-s.First > limit {
 			e.fail("bounds", "node %d keeps entries %d to %d, with a snapshot every %d and %d trailing", n.id, s.First, s.Last, every, c.TrailingEntries)
 		}
 	}

@@ -27,7 +27,9 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 			c.checkVote(n, m.Term, m.To)
 		}
 	case raftpb.PreVote, raftpb.PreVoteReply:
-		founding := v.Last == 0 && v.Vote == 0
+		// A founder may, and what has come together with the request, its first
+		// entry say, may have changed that since it was answered.
+		founding := v.Last == 0 && v.Vote == 0 || n.disk.last == 0 && n.hard.Vote == 0
 		if !v.Unmarked && !founding && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}
