@@ -31,20 +31,14 @@ func describeFull[I, O any](op Operation[I, O]) string {
 // may take effect at any time occupies its line for good, though its client
 // goes on.
 func lanes[I, O any](h *History[I, O], operations []Operation[I, O]) []int {
-	type lane struct{ client, number, free int }
+	type lane struct{ client, free int }
 	var all []lane
 	assigned := make([]int, len(operations)) // in all
 	for i, op := range operations {
-		mine := 0
-		at := slices.IndexFunc(all, func(l lane) bool {
-			if l.client == op.Client {
-				mine++
-			}
-			return l.client == op.Client && l.free < op.call
-		})
+		at := slices.IndexFunc(all, func(l lane) bool { return l.client == op.Client && l.free < op.call })
 		if at < 0 {
 			at = len(all)
-			all = append(all, lane{client: op.Client, number: mine})
+			all = append(all, lane{client: op.Client})
 		}
 		all[at].free = h.until(op)
 		assigned[i] = at
@@ -53,9 +47,7 @@ func lanes[I, O any](h *History[I, O], operations []Operation[I, O]) []int {
 	for i := range sorted {
 		sorted[i] = i
 	}
-	slices.SortFunc(sorted, func(a, b int) int {
-		return cmp.Or(cmp.Compare(all[a].client, all[b].client), cmp.Compare(all[a].number, all[b].number))
-	})
+	slices.SortStableFunc(sorted, func(a, b int) int { return cmp.Compare(all[a].client, all[b].client) })
 	for i, at := range assigned {
 		assigned[i] = slices.Index(sorted, at)
 	}

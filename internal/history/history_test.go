@@ -263,6 +263,40 @@ func TestCheckGivesUpAndSaysSo(t *testing.T) {
 	require.Equal(t, "y", result.Key)
 }
 
+func TestCheckNamesTheFirstOfTwoUndecidedKeys(t *testing.T) {
+	s := hard(20)
+	for i := range 20 {
+		s.unknown(s.ask(i, add("w", "0")))
+	}
+	s.do(1, get("w"), "impossible")
+	result := Check(model, s.History, 50)
+	require.Equal(t, Undecided, result.Verdict)
+	require.Equal(t, "x", result.Key)
+	require.Equal(t, 100, result.Steps)
+}
+
+func TestCheckBoundsComparisonsToo(t *testing.T) {
+	counting, compared := model, 0
+	counting.SameState = func(a, b string) bool { compared++; return a == b }
+	require.Equal(t, Undecided, Check(counting, hard(20).History, 10_000).Verdict)
+	require.Less(t, compared, 100_000)
+}
+
+func TestTheReasonIsTheSameEachTime(t *testing.T) {
+	s := newScript()
+	a, b := s.ask(1, put("x", "a")), s.ask(2, put("x", "b"))
+	c, d := s.ask(3, put("x", "c")), s.ask(4, put("x", "d"))
+	for _, op := range []int{a, c, b, d} {
+		s.ok(op, "") // it was the first, as it says
+	}
+	for range 20 {
+		require.EqualError(t, Check(model, s.History, DefaultSteps).Err(),
+			`history not linearizable: key "x": at most 1 of 4 operations can be put in order
+  in order:    client 1, 1s to 5s: put x a -> 
+  unexplained: client 3, 3s to 6s: put x c -> `)
+	}
+}
+
 func TestAnOperationEndsOnce(t *testing.T) {
 	s := newScript()
 	op := s.ask(1, put("x", "a"))

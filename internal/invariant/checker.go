@@ -90,16 +90,18 @@ type node struct {
 	// what others believe of it in a term up to this one may be gone.
 	wipedIn raftpb.Term
 
+	marked bool // its durable mark, as of the step before
+
 	// What it has in memory.
 	log     runs
 	first   bool // no step has been seen since it started
 	before  glance
 	matches []match
 	applied raftpb.Index
-	acked   raftpb.Index // acknowledged in ackedIn
-	ackedIn raftpb.Term
 	reads   []read
 	largest int // bytes of the largest write
+	// foundingIn is the last term in which it could found a cluster.
+	foundingIn raftpb.Term
 }
 
 // glance is what is kept of the View after the step before.
@@ -111,6 +113,10 @@ type glance struct {
 	commit, last, durable, verified raftpb.Index
 	deadline                        int64
 }
+
+// founder reports whether a node might found a cluster: it is marked, and has
+// held nothing.
+func (g *glance) founder() bool { return !g.unmarked && g.last == 0 && g.vote == 0 }
 
 // match is what a leader believed of a peer after the step before.
 type match struct {
@@ -134,7 +140,7 @@ func (c *Checker) Reset() {
 	}
 	for i := range c.terms {
 		f := &c.terms[i]
-		*f = termFacts{contents: f.contents[:0], votes: f.votes[:0]}
+		*f = termFacts{contents: f.contents[:0], votes: f.votes[:0], acks: f.acks[:0]}
 	}
 	*c = Checker{nodes: c.nodes[:0], terms: c.terms[:0], committed: c.committed.empty(), commits: c.commits[:0]}
 }
@@ -202,10 +208,13 @@ func (c *Checker) Stepped(s *Step) {
 		c.checkRestore(n, s.Restore)
 	}
 	c.checkBounds(n, v)
-	n.first = false
+	n.first, n.marked = false, !n.hard.Unmarked
 	n.before = glance{
 		role: v.Role, term: v.Term, vote: v.Vote, unmarked: v.Unmarked, commit: v.Commit, last: v.Last,
 		durable: v.Durable, verified: v.Verified, deadline: v.Deadline,
+	}
+	if n.before.founder() {
+		n.foundingIn = v.Term
 	}
 }
 
@@ -243,7 +252,7 @@ func (c *Checker) checkTransition(n *node, s *Step) {
 // leader says so of an entry that is durable here and committed.
 func (c *Checker) checkUnmarked(n *node, s *Step) {
 	v, b, m := s.View, &n.before, s.Delivered
-	if b.last == 0 && b.vote == 0 && v.Vote != 0 {
+	if b.founder() && v.Vote != 0 {
 		return
 	}
 	if m == nil {

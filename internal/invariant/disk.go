@@ -134,11 +134,13 @@ func (c *Checker) applyWrite(n *node, w *write) {
 // checkAcknowledged: what a node has acknowledged to the leader of the term
 // that it is in is on its disk.
 func (c *Checker) checkAcknowledged(n *node) {
-	if n.hard.Term != n.ackedIn || n.ackedIn <= n.wipedIn {
+	f := c.facts(n.hard.Term)
+	if f == nil || f.term <= n.wipedIn {
 		return
 	}
-	if t, known := c.termInLogOf(n.ackedIn, n.acked); known && !n.holds(n.acked, t) {
-		c.fail(DurableNeverRegresses, n, "%d, which it has acknowledged in term %d, is gone", n.acked, n.ackedIn)
+	acked := f.acked(n.id)
+	if t, known := c.termInLogOf(f.term, acked); known && !n.holds(acked, t) {
+		c.fail(DurableNeverRegresses, n, "%d, which it has acknowledged in term %d, is gone", acked, f.term)
 	}
 }
 
@@ -194,7 +196,7 @@ func (c *Checker) Started(id raftpb.NodeID, s *State) {
 	c.checkSnapshot(n, s.SnapshotIndex, s.SnapshotTerm)
 	c.checkAcknowledged(n)
 	n.known, n.up, n.first = true, true, true
-	n.applied = 0
+	n.applied, n.marked, n.foundingIn = 0, !n.hard.Unmarked, 0
 	n.log.copyFrom(&n.disk)
 	n.writes = n.writes[:0]
 	n.before = glance{

@@ -52,19 +52,15 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 	}
 }
 
-// checkMatch: what a leader takes for durable at a peer is durable there, with
-// the leader's term.
+// checkMatch: what a leader takes for durable at a peer, that peer has
+// acknowledged in this term, and so it was durable there, with the leader's
+// terms.
 func (c *Checker) checkMatch(n *node, v *bridge.View, p *bridge.Peer) {
 	if p.Match > v.Last || p.Next <= p.Match {
 		c.fail(MatchTruthful, n, "of peer %d: match %d, next %d, and the log ends at %d", p.ID, p.Match, p.Next, v.Last)
 	}
-	t, known := n.log.term(p.Match)
-	peer := c.find(p.ID)
-	if !known || peer == nil || v.Term <= peer.wipedIn {
-		return
-	}
-	if !peer.holds(p.Match, t) {
-		c.fail(MatchTruthful, n, "of peer %d: match %d of term %d, durable there is %d", p.ID, p.Match, t, peer.disk.last)
+	if acked := c.factsOf(v.Term).acked(p.ID); p.Match > acked {
+		c.fail(MatchTruthful, n, "of peer %d: match %d, and it has acknowledged %d in term %d", p.ID, p.Match, acked, v.Term)
 	}
 }
 

@@ -16,8 +16,8 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 		c.checkAppend(n, v, m)
 	case raftpb.AppendEntriesReply, raftpb.InstallSnapshotReply:
 		c.checkMarkShown(n, v, m)
-		if !m.Reject && m.Term == v.Term {
-			c.checkAcknowledgement(n, m)
+		if !m.Reject {
+			c.checkAcknowledgement(n, v, m)
 		}
 	case raftpb.RequestVote:
 		c.checkVote(n, m.Term, n.id)
@@ -27,9 +27,10 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 			c.checkVote(n, m.Term, m.To)
 		}
 	case raftpb.PreVote, raftpb.PreVoteReply:
-		// A founder may, and what has come together with the request, its first
-		// entry say, may have changed that since it was answered.
-		founding := v.Last == 0 && v.Vote == 0 || n.disk.last == 0 && n.hard.Vote == 0
+		// It may have been held since it was a founder, in the same term; or it
+		// came together with what has changed that, its first entry say, which
+		// is not durable yet.
+		founding := n.before.founder() || n.foundingIn == v.Term || n.disk.last == 0 && n.hard.Vote == 0
 		if !v.Unmarked && !founding && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}
@@ -42,21 +43,26 @@ func (c *Checker) checkVote(n *node, t raftpb.Term, candidate raftpb.NodeID) {
 	switch {
 	case n.hard.Term != t || n.hard.Vote != candidate:
 		c.fail(HardStateDurable, n, "it reveals its vote for %d in term %d, durable is %+v", candidate, t, n.hard)
-	case !n.hard.Unmarked:
+	case !n.hard.Unmarked && n.marked:
 		c.fail(Mark, n, "it votes for %d in term %d with marked storage", candidate, t)
 	}
 	c.noteVote(n, t, candidate)
 }
 
-// checkMarkShown: a reply of marked storage says so.
+// checkMarkShown: a reply of marked storage says so. All that was written
+// before the mark has been sent with the write that made it durable.
 func (c *Checker) checkMarkShown(n *node, v *bridge.View, m *raftpb.Message) {
-	if !m.Marked && (!n.hard.Unmarked || !v.Unmarked) && m.Term == v.Term {
+	if !m.Marked && n.marked && !n.before.unmarked && !v.Unmarked {
 		c.fail(Mark, n, "a %v hides its mark", m.Type)
 	}
 }
 
 // checkAcknowledgement: what is acknowledged is durable, and the leader's.
-func (c *Checker) checkAcknowledgement(n *node, m *raftpb.Message) {
+func (c *Checker) checkAcknowledgement(n *node, v *bridge.View, m *raftpb.Message) {
+	c.factsOf(m.Term).noteAck(n.id, m.Index)
+	if m.Term != v.Term {
+		return // its log has moved on since
+	}
 	t, known := n.log.term(m.Index)
 	if m.Index > n.log.last || known && !n.holds(m.Index, t) {
 		c.fail(AckDurable, n, "it acknowledges %d of term %d, durable is %d", m.Index, t, n.disk.last)
@@ -64,10 +70,6 @@ func (c *Checker) checkAcknowledgement(n *node, m *raftpb.Message) {
 	if leaders, has := c.termInLogOf(m.Term, m.Index); known && has && leaders != t {
 		c.fail(AckDurable, n, "it acknowledges %d of term %d, the leader of term %d has term %d there", m.Index, t, m.Term, leaders)
 	}
-	if n.ackedIn != m.Term {
-		n.acked, n.ackedIn = 0, m.Term
-	}
-	n.acked = max(n.acked, m.Index)
 }
 
 // checkAppend: a leader sends what stands in its log, and no commit index that
@@ -114,7 +116,7 @@ func (c *Checker) checkApply(n *node, v *bridge.View, entries []raftpb.Entry) {
 			return
 		}
 		n.applied = e.Index
-		size += len(e.Data) + entryOverhead
+		size += len(e.Data)
 		if f == nil || f.term != e.Term {
 			f = c.facts(e.Term)
 		}

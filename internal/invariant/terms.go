@@ -22,6 +22,13 @@ type termFacts struct {
 	lowest   raftpb.Index
 	contents []uint64
 	votes    []ballot
+	acks     []acknowledgement
+}
+
+// acknowledgement is the highest index that a node has acknowledged in a term.
+type acknowledgement struct {
+	node  raftpb.NodeID
+	index raftpb.Index
 }
 
 // ballot is a vote that was revealed.
@@ -64,7 +71,7 @@ func (c *Checker) factsOf(t raftpb.Term) *termFacts {
 	for ; i > 0 && c.terms[i-1].term > t; i-- {
 		c.terms[i] = c.terms[i-1]
 	}
-	c.terms[i] = termFacts{term: t, contents: spare.contents[:0], votes: spare.votes[:0]}
+	c.terms[i] = termFacts{term: t, contents: spare.contents[:0], votes: spare.votes[:0], acks: spare.acks[:0]}
 	return &c.terms[i]
 }
 
@@ -176,4 +183,25 @@ func (f *termFacts) voted(voter, candidate raftpb.NodeID) bool {
 		}
 	}
 	return false
+}
+
+// noteAck keeps what a node has acknowledged.
+func (f *termFacts) noteAck(id raftpb.NodeID, index raftpb.Index) {
+	for i := range f.acks {
+		if a := &f.acks[i]; a.node == id {
+			a.index = max(a.index, index)
+			return
+		}
+	}
+	f.acks = append(f.acks, acknowledgement{id, index})
+}
+
+// acked returns the highest index that a node has acknowledged.
+func (f *termFacts) acked(id raftpb.NodeID) raftpb.Index {
+	for i := range f.acks {
+		if f.acks[i].node == id {
+			return f.acks[i].index
+		}
+	}
+	return 0
 }

@@ -25,8 +25,8 @@ func TestFileReadsAsStated(t *testing.T) {
 		Seed:   42,
 		Header: map[string]string{"nodes": "3", "engine": "rafttest", "filter": "a=b c"},
 		Recording: &Recording{
-			Decisions: append([]uint64{5, 3, 3, 7, 10, 1, 0, 0, 0, 0}, 9),
-			Spans:     []Span{{1, 3}, {3, 10}, {4, 6}, {10, 10}},
+			Decisions: append([]uint64{5, 3, 3, 7, 10, 1, 0, 0, 0}, 9),
+			Spans:     []Span{{1, 3}, {3, 9}, {4, 6}, {9, 9}},
 		},
 	}
 	text := encoded(t, f)
@@ -36,8 +36,8 @@ engine=rafttest
 filter=a=b c
 nodes=3
 
-5 (3 3)(7 (10 1) 0*4)() 9
-end 11
+5 (3 3)(7 (10 1) 0*3)() 9
+end 10
 `, text)
 	decoded, err := Decode(strings.NewReader(text))
 	require.NoError(t, err)

@@ -23,12 +23,12 @@ type Budget struct {
 // budget ends first. Should r itself not fail, which costs one run, r is
 // returned as it is.
 //
-// What is tried, until none of it helps any more: to cut the end; to leave out
-// spans, from the outermost, which are the largest, to the innermost, many at
-// once and then by halves; to leave them out together with the decision before,
-// which may have been whether there is another; to make decisions mild, those of
-// whole spans first, then single ones; to lower what is left; and to leave out
-// single decisions.
+// What is tried, until none of it helps any more: to leave out spans, from the
+// outermost, which are the largest, to the innermost; to leave them out together
+// with the decision before, which may have been whether there is another; to make
+// decisions mild, those of whole spans first, then single ones; to lower what is
+// left; and to leave out single decisions. Each is tried with all at once, then
+// by halves, and from the end, so that a tail that nothing needs goes first.
 //
 // A program that is replayed never records more than it was given: an answer
 // modulo what the question allows is no larger, and after the end all is mild.
@@ -40,8 +40,7 @@ func Reduce(r *Recording, fails func(*Tape) bool, budget Budget) *Recording {
 		return r
 	}
 	for progress := true; progress && !s.spent(); {
-		progress = s.cut()
-		progress = s.sweepSpans(filled, leaveOut) || progress
+		progress = s.sweepSpans(filled, leaveOut)
 		progress = s.sweepSpans(chosen, leaveOut) || progress
 		progress = s.sweepSpans(wild, makeMild) || progress
 		progress = s.sweep(func() []Span { return wild(s.current, singles(s.current)) }, makeMild) || progress
@@ -80,22 +79,7 @@ func (s *reducer) attempt(decisions []uint64) bool {
 		return false
 	}
 	s.current = trim(t.recording)
-	s.tried[digest(s.current.Decisions)] = struct{}{}
 	return true
-}
-
-// cut cuts the end, by ever smaller pieces.
-func (s *reducer) cut() (progress bool) {
-	for size := len(s.current.Decisions); size > 0; size /= 2 {
-		for {
-			keep := len(s.current.Decisions) - size
-			if keep < 0 || !s.attempt(s.current.Decisions[:keep]) {
-				break
-			}
-			progress = true
-		}
-	}
-	return progress
 }
 
 // sweepSpans applies change to the spans of each depth that pick picks.
@@ -151,7 +135,6 @@ func (s *reducer) lower() (progress bool) {
 				low = middle
 			}
 		}
-		i = min(i, len(s.current.Decisions))
 	}
 	return progress
 }

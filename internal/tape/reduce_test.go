@@ -118,6 +118,56 @@ func TestReduceMakesFaultsMildThatDoNotMatter(t *testing.T) {
 	require.Equal(t, want, reduced.Decisions)
 }
 
+func TestReduceMakesSpansMildAsAWhole(t *testing.T) {
+	// Both decisions of a step are the same, or the run is none.
+	fails := func(t *Tape) bool {
+		same := true
+		for range 20 {
+			t.Begin()
+			a, b := t.Intn(2), t.Intn(2)
+			same = same && a == b
+			t.End()
+		}
+		return same && t.Chance(0.5)
+	}
+	all := &Recording{}
+	for step := range 20 {
+		all.Decisions = append(all.Decisions, 1, 1)
+		all.Spans = append(all.Spans, Span{2 * step, 2*step + 2})
+	}
+	all.Decisions = append(all.Decisions, 1)
+	want := make([]uint64, 41)
+	want[40] = 1
+	require.Equal(t, want, Reduce(all, fails, enough).Decisions)
+}
+
+func TestReduceLeavesOutSingleDecisionsOfARunWithoutSpans(t *testing.T) {
+	fails := func(t *Tape) bool {
+		seen := 0
+		for range 100 {
+			if v := t.Intn(50); seen == 0 && v == 31 || seen == 1 && v == 17 {
+				seen++
+			}
+		}
+		return seen == 2
+	}
+	require.Equal(t, []uint64{31, 17}, Reduce(failing(t, fails), fails, enough).Decisions)
+}
+
+func TestReduceCutsALongEndInFewRuns(t *testing.T) {
+	fails := func(t *Tape) bool {
+		first := t.Intn(10)
+		for range 10_000 {
+			t.Intn(10)
+		}
+		return first > 0
+	}
+	runs := 0
+	counted := func(t *Tape) bool { runs++; return fails(t) }
+	require.Equal(t, []uint64{1}, Reduce(failing(t, fails), counted, enough).Decisions)
+	require.Less(t, runs, 50)
+}
+
 func TestReduceGoesOnWithWhatWasReallyConsumed(t *testing.T) {
 	fails := func(t *Tape) bool { return t.Intn(10) == 7 }
 	// 1007 is 7 modulo 10, and the rest is never asked for.

@@ -68,7 +68,7 @@ func TestKeepsTheLastOfEachNodeInOrder(t *testing.T) {
 		r := New(perNode, strconv.Itoa)
 		perNode = max(perNode, 1)
 		for i := range 50 {
-			r.Add(i, 0, 1+i%3, i)
+			r.Add(0, 0, 1+i%3, i)
 		}
 		last := -1
 		all := r.all()
