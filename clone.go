@@ -42,10 +42,13 @@ func (r *Raft) clone(random Random) *Raft {
 
 // clone copies the live entries only.
 func (w *window) clone() window {
-	c := *w
-	c.entries = slices.Clone(w.entries[w.head:w.tail])
-	c.sums = slices.Clone(w.sums[w.head:w.tail])
-	c.head, c.tail = 0, w.len()
+	c := window{first: w.first, sum: w.sum}
+	if w.len() > 0 {
+		size := max(windowMinimum, w.len())
+		c.entries, c.sums = make([]Entry, size), make([]uint64, size)
+		c.tail = copy(c.entries, w.entries[w.head:w.tail])
+		copy(c.sums, w.sums[w.head:w.tail])
+	}
 	return c
 }
 

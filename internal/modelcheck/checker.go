@@ -22,6 +22,8 @@ type checker struct {
 	transitions int
 	started     time.Time
 	scratch     state
+	todo        []uint32 // messages that saturate has to try
+	answers     []answer
 }
 
 // origin says how a state was first reached.
@@ -78,7 +80,7 @@ func newChecker(o Options) *checker {
 	return &checker{
 		options: o, permutations: permutations(o.Nodes, o.Symmetry), started: time.Now(),
 		messages: messageTable{numbers: map[string]uint32{}},
-		nodes:    nodeTable{numbers: map[string]uint32{}, moves: map[uint64]*move{}},
+		nodes:    nodeTable{numbers: map[string]uint32{}},
 	}
 }
 
@@ -151,14 +153,13 @@ func (c *checker) initial() (s state, broken string) {
 
 // fingerprint is the least one over all permutations of the nodes, so that it
 // is the same for all states that differ only by which node is which.
-func (c *checker) fingerprint(s *state) hash128 {
-	var least hash128
+func (c *checker) fingerprint(s *state) (least hash128) {
 	for p, rename := range c.permutations {
-		h := hash128{prime2, prime1}
 		var order [maxNodes]uint32
 		for i := range c.options.Nodes {
 			order[rename[i+1]-1] = s.nodes[i]
 		}
+		h := hash128{prime2, prime1}
 		for i := range c.options.Nodes {
 			h = h.withHash(c.nodes.prints[order[i]][p])
 		}
@@ -166,8 +167,7 @@ func (c *checker) fingerprint(s *state) hash128 {
 		for _, m := range s.messages {
 			set = set.plus(c.messages.facts[m].prints[p])
 		}
-		h = h.withHash(set)
-		h = s.ghost.hash(h, rename)
+		h = s.ghost.hash(h.withHash(set), rename)
 		if p == 0 || h.less(least) {
 			least = h
 		}
@@ -176,12 +176,12 @@ func (c *checker) fingerprint(s *state) hash128 {
 }
 
 func (g *ghost) hash(h hash128, rename []raft.NodeID) hash128 {
-	v := uint64(0)
+	v := uint64(g.committed)
 	for _, l := range g.leaders {
 		v = v<<4 | uint64(rename[l])
 	}
 	h = h.with(v)
-	v = uint64(g.committed)
+	v = 0
 	for i := 1; i <= int(g.committed); i++ {
 		v = v<<6 | uint64(g.terms[i])<<3 | uint64(g.commitIn[i])
 		if i%8 == 0 {
@@ -264,19 +264,20 @@ func (c *checker) follow(s *state, number uint32, e event, next *frontier) *Coun
 	if !changed || !c.seen.add(c.fingerprint(to)) {
 		return nil
 	}
+	n := uint32(len(c.parents))
 	if broken := c.checkState(to, int(e.node-1)); broken != "" {
 		return c.counterexample(number, e, broken)
 	}
-	n := uint32(len(c.parents))
 	c.parents = append(c.parents, origin{parent: number, event: e.code()})
 	next.add(to, n)
 	return nil
 }
 
 // apply returns the state that the move m leads to, in memory that the next
-// call uses again; changed is false if it is the same one.
+// call uses again; changed is false if it is the same one. c.answers are the
+// deliveries that saturate has taken with it.
 func (c *checker) apply(s *state, e event, m *move) (to *state, broken string, changed bool) {
-	at := e.node - 1
+	at := int(e.node - 1)
 	to = &c.scratch
 	to.nodes, to.ghost = s.nodes, s.ghost
 	to.nodes[at] = m.to
@@ -287,9 +288,10 @@ func (c *checker) apply(s *state, e event, m *move) (to *state, broken string, c
 	if len(to.messages) == len(s.messages) && m.to == s.nodes[at] {
 		return to, "", false // what it has cost only excludes
 	}
-	if broken := c.remember(s, to, int(at)); broken != "" {
+	if broken := c.remember(s, to, at); broken != "" {
 		return to, broken, true
 	}
+	c.saturate(s, to, at)
 	to.messages = slices.DeleteFunc(to.messages, func(n uint32) bool {
 		f := &c.messages.facts[n]
 		return f.dead(&c.nodes.facts[to.nodes[f.to]])
@@ -297,6 +299,50 @@ func (c *checker) apply(s *state, e event, m *move) (to *state, broken string, c
 	c.forget(to)
 	return to, "", true
 }
+
+// saturate delivers every message that changes nothing at its receiver but is
+// answered, again and again: whoever grants a pre-vote, refuses a vote, or
+// tells a stale sender the term. Messages never go, so a state with more of
+// them can do all that one with fewer can, and the answers need no event of
+// their own: the state without them need not be explored. from is saturated,
+// and only the node at one position has changed since.
+func (c *checker) saturate(from, to *state, at int) {
+	c.answers = c.answers[:0]
+	c.todo = c.todo[:0]
+	for _, n := range to.messages {
+		if int(c.messages.facts[n].to) == at {
+			c.todo = append(c.todo, n)
+			continue
+		}
+		if _, old := slices.BinarySearch(from.messages, n); !old {
+			c.todo = append(c.todo, n)
+		}
+	}
+	for len(c.todo) > 0 {
+		n := c.todo[len(c.todo)-1]
+		c.todo = c.todo[:len(c.todo)-1]
+		k := c.messages.facts[n].to
+		number := to.nodes[k]
+		if !c.nodes.facts[number].allows[deliver] {
+			continue
+		}
+		e := event{kind: deliver, node: raft.NodeID(k + 1), message: n}
+		m := c.nodes.move(c, number, e)
+		if m.broken != "" || m.to != number {
+			continue // an event of its own
+		}
+		for _, sent := range m.sent {
+			if i, there := slices.BinarySearch(to.messages, sent); !there {
+				to.messages = slices.Insert(to.messages, i, sent)
+				c.todo = append(c.todo, sent)
+				c.answers = append(c.answers, answer{to: n, with: sent})
+			}
+		}
+	}
+}
+
+// answer is a message that saturate has found.
+type answer struct{ to, with uint32 }
 
 // merge appends the union of two ascending sets.
 func merge(to, a, b []uint32) []uint32 {

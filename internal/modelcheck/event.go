@@ -48,6 +48,7 @@ type messageTable struct {
 	numbers  map[string]uint32
 	messages []raft.Message
 	facts    []messageFacts
+	received [maxNodes]uint32 // how many have this receiver
 }
 
 // messageFacts are what the search asks of a message all the time.
@@ -56,6 +57,7 @@ type messageFacts struct {
 	kind   raftpb.MessageType
 	grants bool // and says nothing beside it
 	term   uint8
+	place  uint32 // among the messages to the same receiver
 	prints prints
 }
 
@@ -74,6 +76,8 @@ func (c *checker) number(m *raft.Message) uint32 {
 	t.numbers[string(c.buffer)] = n
 	t.messages = append(t.messages, *m)
 	f := messageFacts{to: uint8(m.To - 1), kind: m.Type, grants: !m.Reject && !m.Marked, term: uint8(m.Term)}
+	f.place = t.received[f.to]
+	t.received[f.to]++
 	for i, rename := range c.permutations {
 		c.buffer = printMessage(c.buffer[:0], m, rename)
 		f.prints[i] = hash(c.buffer)

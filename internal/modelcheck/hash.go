@@ -46,9 +46,7 @@ func (h hash128) with(v uint64) hash128 {
 func (h hash128) withHash(o hash128) hash128 { return h.with(o.hi).with(o.lo) }
 
 // plus adds o to a set: the order does not matter.
-func (h hash128) plus(o hash128) hash128 {
-	return hash128{h.hi + scramble(o.hi^prime2), h.lo + scramble(o.lo^prime1)}
-}
+func (h hash128) plus(o hash128) hash128 { return hash128{h.hi + o.hi, h.lo + o.lo} }
 
 func hash(b []byte) hash128 {
 	h := hash128{prime1, prime2}.with(uint64(len(b)))

@@ -147,8 +147,8 @@ func (c *checker) begin(n *node) *step {
 // without a choice: it applies what is committed, and answers log reads, at
 // once. Both are local and deterministic, and no message depends on when they
 // happen, but for what a leader sends of entries that left its memory.
-func (c *checker) take(n *node, e event) *step {
-	s := c.begin(n)
+func (c *checker) take(n *node, e event) (s *step) {
+	s = c.begin(n)
 	defer func() {
 		if p := recover(); p != nil {
 			s.breaks("panic: %v", p)

@@ -14,7 +14,7 @@ type nodeTable struct {
 	nodes   []*node
 	facts   []facts
 	prints  []prints
-	moves   map[uint64]*move
+	moves   [][]*move // of each: by kind, then by the place of what is delivered
 }
 
 // move is what an event does to a node.
@@ -53,14 +53,19 @@ func (t *nodeTable) number(c *checker, n *node) uint32 {
 		p[i] = hash(c.buffer)
 	}
 	t.nodes, t.facts, t.prints = append(t.nodes, n), append(t.facts, c.factsOf(n)), append(t.prints, p)
+	t.moves = append(t.moves, nil)
 	return number
 }
 
 // move returns what e does to the node of a number.
 func (t *nodeTable) move(c *checker, from uint32, e event) *move {
-	key := uint64(from)<<32 | uint64(e.code())
-	if m, ok := t.moves[key]; ok {
-		return m
+	known := &t.moves[from]
+	place := int(e.kind)
+	if e.kind == deliver {
+		place = len(kindNames) + int(c.messages.facts[e.message].place)
+	}
+	if place < len(*known) && (*known)[place] != nil {
+		return (*known)[place]
 	}
 	s := c.take(t.nodes[from], e)
 	m := &move{broken: s.broken}
@@ -76,7 +81,11 @@ func (t *nodeTable) move(c *checker, from uint32, e event) *move {
 		slices.Sort(m.sent)
 		m.sent = slices.Compact(m.sent)
 	}
-	t.moves[key] = m
+	known = &t.moves[from] // which may have moved
+	for len(*known) <= place {
+		*known = append(*known, nil)
+	}
+	(*known)[place] = m
 	return m
 }
 

@@ -26,7 +26,15 @@ func (c *checker) counterexample(number uint32, last event, broken string) *Coun
 				v.Transcript = append(v.Transcript, "         sends "+describe(&message))
 			}
 		}
+		if m.broken != "" {
+			break
+		}
 		to, _, _ := c.apply(&s, e, m)
+		for _, a := range c.answers {
+			asked, answered := c.messages.of(a.to), c.messages.of(a.with)
+			v.Transcript = append(v.Transcript, fmt.Sprintf("         node %d answers %s", asked.To, describe(&asked)),
+				"         by "+describe(&answered))
+		}
 		s = state{nodes: to.nodes, ghost: to.ghost, messages: slices.Clone(to.messages)}
 	}
 	v.Transcript = append(v.Transcript, "     "+broken)
