@@ -153,26 +153,32 @@ func (c *checker) initial() (s state, broken string) {
 
 // fingerprint is the least one over all permutations of the nodes, so that it
 // is the same for all states that differ only by which node is which.
-func (c *checker) fingerprint(s *state) (least hash128) {
-	for p, rename := range c.permutations {
-		var order [maxNodes]uint32
-		for i := range c.options.Nodes {
-			order[rename[i+1]-1] = s.nodes[i]
-		}
-		h := hash128{prime2, prime1}
-		for i := range c.options.Nodes {
-			h = h.withHash(c.nodes.prints[order[i]][p])
-		}
-		var set hash128
-		for _, m := range s.messages {
-			set = set.plus(c.messages.facts[m].prints[p])
-		}
-		h = s.ghost.hash(h.withHash(set), rename)
-		if p == 0 || h.less(least) {
+func (c *checker) fingerprint(s *state) hash128 {
+	least := c.print(s, 0)
+	for p := 1; p < len(c.permutations); p++ {
+		if h := c.print(s, p); h.less(least) {
 			least = h
 		}
 	}
 	return least
+}
+
+// print is the fingerprint of s with its nodes permuted.
+func (c *checker) print(s *state, p int) hash128 {
+	rename := c.permutations[p]
+	var order [maxNodes]uint32
+	for i := range c.options.Nodes {
+		order[rename[i+1]-1] = s.nodes[i]
+	}
+	h := hash128{prime2, prime1}
+	for i := range c.options.Nodes {
+		h = h.withHash(c.nodes.prints[order[i]][p])
+	}
+	var set hash128
+	for _, m := range s.messages {
+		set = set.plus(c.messages.facts[m].prints[p])
+	}
+	return s.ghost.hash(h.withHash(set), rename)
 }
 
 func (g *ghost) hash(h hash128, rename []raft.NodeID) hash128 {

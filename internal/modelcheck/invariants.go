@@ -63,16 +63,16 @@ func (s *step) checkWrite(w *raft.Write) {
 }
 
 // checkStep compares a node before and after a step.
-func (s *step) checkStep(before *facts, old *node, e event) {
+func (s *step) checkStep(before *facts, e event) {
 	after := s.c.factsOf(s.node)
 	if err := s.core.Err(); err != nil {
 		s.breaks("a core stops: %v", err)
 	}
-	if old.core.Status().Marked != s.core.Status().Marked && before.unmarked {
-		s.breaks("a storage that has lost nothing is marked")
-	}
 	if e.kind == restart {
 		return
+	}
+	if before.unmarked && !after.unmarked {
+		s.breaks("a storage that has lost nothing is marked")
 	}
 	if after.term < before.term || after.commit < before.commit {
 		s.breaks("term %d→%d, commit %d→%d", before.term, after.term, before.commit, after.commit)

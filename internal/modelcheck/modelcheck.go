@@ -172,6 +172,7 @@ type Report struct {
 type Counterexample struct {
 	// Broken says which invariant, and how.
 	Broken string
+	Events int
 	// Transcript is one line for each event, and what came of it.
 	Transcript []string
 }

@@ -70,7 +70,7 @@ func (t *nodeTable) move(c *checker, from uint32, e event) *move {
 	s := c.take(t.nodes[from], e)
 	m := &move{broken: s.broken}
 	if s.broken == "" {
-		s.checkStep(&t.facts[from], t.nodes[from], e)
+		s.checkStep(&t.facts[from], e)
 		m.broken = s.broken
 	}
 	if m.broken == "" {
