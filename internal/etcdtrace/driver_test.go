@@ -170,7 +170,9 @@ func (d *driver) work(id raft.NodeID) {
 	case len(h.reads) > 0:
 		q := h.reads[0]
 		h.reads = h.reads[1:]
-		h.core.LogRead(d.now, q, slices.Clone(h.log[q.Lo-1:q.Hi-1]), nil)
+		// What was asked for in an earlier term may have been replaced.
+		end := min(q.Hi, raft.Index(len(h.log))+1)
+		h.core.LogRead(d.now, q, slices.Clone(h.log[min(q.Lo, end)-1:end-1]), nil)
 		require.NoError(d.t, h.core.Err())
 	case len(h.apply) > 0:
 		last := h.apply[len(h.apply)-1].Index

@@ -191,8 +191,8 @@ func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	counter := &counting{w: w}
 	buffer := bufio.NewWriter(counter)
 	encoder := json.NewEncoder(buffer)
-	for _, e := range r.events() {
-		if err := encoder.Encode(line{Tag: "trace", Event: e}); err != nil {
+	for i, e := range r.events() {
+		if err := encoder.Encode(line{Tag: "trace", Time: firstTime + i, Event: e}); err != nil {
 			return counter.n, fmt.Errorf("etcdtrace: %w", err)
 		}
 	}

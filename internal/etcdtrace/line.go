@@ -8,9 +8,17 @@ import (
 
 // line is one line of a trace.
 type line struct {
-	Tag   string `json:"tag"`
-	Event event  `json:"event"`
+	Tag string `json:"tag"`
+	// Time stands where a log of etcd-io/raft has its time, since its
+	// validate.sh sorts the lines, as text, by what follows their second
+	// colon. It numbers the lines in so many digits that this changes nothing.
+	Time  int   `json:"ts"`
+	Event event `json:"event"`
 }
+
+// firstTime is the first of as many numbers of ten digits as TLA+'s TLC, whose
+// integers have 32 bits, can read.
+const firstTime = 1_000_000_000
 
 // event is one step of one node. The fields and their order are those of
 // etcd-io/raft's state_trace.go. Its "prop" describes changes of the
