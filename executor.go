@@ -5,7 +5,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -16,14 +15,19 @@ import (
 // that it has and unlocks. Within the lock the replica encodes what it has for
 // the storage and the peers, which wakes these; unlock then does the rest.
 //
-// Goroutines exist only while there is work for them: one applies, one reads
-// the log, and one for each snapshot that is written or sent.
+// Outside the lock works who its environment runs, and only while there is work:
+// one applies, one reads the log, and one for each snapshot that is written or
+// sent.
 type executor struct {
 	cfg     Config
+	env     environment
 	machine machine
 	log     *zap.Logger
-	start   time.Time // the origin of Instants
-	saved   func(error)
+
+	// methods of its own, as values that are made once
+	saved       func(error)
+	applyNext   func() bool
+	readNextLog func() bool
 
 	ctx    context.Context // ends with the replica
 	cancel context.CancelFunc
@@ -32,11 +36,14 @@ type executor struct {
 
 	mu       sync.Mutex
 	replica  *replica
-	timer    *time.Timer
 	armed    Instant   // when the timer fires
 	working  int       // who may call the storage, the transport or the machine outside the lock
 	applying bool      // there is an applier
-	logReads []LogRead // for the log reader, which exists while there are any
+	reading  bool      // there is a log reader
+	logReads []LogRead // what it is to read
+
+	job  job     // the applier's
+	read logRead // the log reader's
 
 	peersMu sync.Mutex // taken before mu
 	peers   map[NodeID]string
@@ -55,23 +62,23 @@ type machine interface {
 	restore(r io.Reader) error
 }
 
-func newExecutor(cfg Config, m machine) *executor {
+func newExecutor(cfg Config, m machine, env environment) *executor {
 	x := &executor{
 		cfg:     cfg,
+		env:     env,
 		machine: m,
 		log:     cfg.Logger.With(zap.Uint64("node", uint64(cfg.ID)), zap.Uint64("group", uint64(cfg.Group))),
-		start:   time.Now(),
 		done:    make(chan struct{}),
 		idle:    make(chan struct{}),
 		armed:   Never,
 		peers:   make(map[NodeID]string),
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
-	x.saved = x.writeEnded
+	x.saved, x.applyNext, x.readNextLog = x.writeEnded, x.applyStep, x.readStep
 	return x
 }
 
-func (x *executor) now() Instant { return Instant(time.Since(x.start)) }
+func (x *executor) now() Instant { return x.env.now() }
 
 // effectsPool holds empty effects: one set is being filled by each replica,
 // and one is being carried out by each unlock that has something to do.
@@ -97,10 +104,10 @@ func (x *executor) unlock() {
 			x.working++
 		}
 		if fx != nil {
-			read = len(x.logReads) == 0 && len(fx.logReads) > 0
 			x.logReads = append(x.logReads, fx.logReads...)
 			x.working += len(fx.snapshots)
-			if read {
+			if read = !x.reading && len(x.logReads) > 0; read {
+				x.reading = true
 				x.working++
 			}
 		}
@@ -111,10 +118,10 @@ func (x *executor) unlock() {
 	x.mu.Unlock()
 
 	if apply {
-		go x.applyTasks()
+		x.env.run(x.applyNext)
 	}
 	if read {
-		go x.readLog()
+		x.env.run(x.readNextLog)
 	}
 	if fx == nil {
 		return
@@ -123,11 +130,11 @@ func (x *executor) unlock() {
 		if c.result >= 0 {
 			x.machine.deliver(c.result, c.future)
 		}
-		c.future.done <- c.err
+		x.env.ended(c.future, c.err)
 	}
 	if !ended {
 		for _, s := range fx.snapshots {
-			go x.sendSnapshot(s.Message)
+			x.env.run(func() bool { x.sendSnapshot(s.Message); return false })
 		}
 	}
 	x.report(fx.events)
@@ -141,7 +148,7 @@ func (x *executor) unlock() {
 func (x *executor) arm() {
 	if d := x.replica.deadline(); d < x.armed {
 		x.armed = d
-		x.timer.Reset(max(0, time.Duration(d-x.now())))
+		x.env.arm(x, d)
 	}
 }
 
@@ -158,7 +165,7 @@ func (x *executor) noteEnd() {
 	case <-x.done:
 	default:
 		x.cancel()
-		x.timer.Stop()
+		x.env.arm(x, Never)
 		close(x.done)
 	}
 	if x.working > 0 {
@@ -222,58 +229,93 @@ func (x *executor) Unreachable(id NodeID) {
 	x.unlock()
 }
 
-// applyTasks is the applier: it does the tasks of the state machine, and ends
-// when there are none.
-func (x *executor) applyTasks() {
-	r := x.replica
-	x.mu.Lock()
-	for {
-		t, ok := r.nextTask()
-		if !ok {
-			x.applying = false
-			x.working--
-			x.unlock()
-			return
-		}
-		x.unlock()
-		switch t.kind {
-		case taskApply:
-			err := x.machine.apply(t.entries)
-			x.mu.Lock()
-			r.applied(x.now(), &t, err)
-			x.unlock() // hands out the results
-			x.machine.release()
-			x.mu.Lock()
-		case taskRestore:
-			opened, err := x.restore()
-			x.mu.Lock()
-			r.restored(x.now(), &t, opened, err)
-		case taskCapture:
-			source, err := x.machine.snapshot()
-			x.mu.Lock()
-			if err != nil {
-				x.snapshotFailed(t.snapshot, err)
-				r.snapshotTaken(x.now(), t.snapshot, err)
-				continue
-			}
-			x.working++
-			go x.writeSnapshot(t.snapshot, source)
-		}
-	}
+// A job is a task of the state machine that has been done and not reported yet.
+type job struct {
+	done     bool // there is one
+	task     task
+	restored Snapshot
+	source   io.WriterTo // the captured state
+	err      error
 }
 
-// readLog is the log reader.
-func (x *executor) readLog() {
-	x.mu.Lock()
-	for len(x.logReads) > 0 && x.replica.ended == nil {
-		request := x.logReads[0]
-		x.unlock()
-		entries, err := x.cfg.Storage.Entries(nil, request.Lo, request.Hi, request.MaxBytes)
-		x.mu.Lock()
-		x.logReads = x.logReads[1:]
-		x.replica.logRead(x.now(), request, entries, err)
+// applyStep is the applier: in turns it has the state machine do a task, and
+// reports that to the replica. It ends when there is no task.
+func (x *executor) applyStep() bool {
+	if x.job.done {
+		x.reportJob()
+		x.job = job{}
+		return true
 	}
-	x.logReads = nil
-	x.working--
+	x.mu.Lock()
+	t, ok := x.replica.nextTask()
+	if !ok {
+		x.applying = false
+		x.working--
+		x.unlock()
+		return false
+	}
+	x.mu.Unlock()
+	x.job = job{done: true, task: t}
+	switch t.kind {
+	case taskApply:
+		x.job.err = x.machine.apply(t.entries)
+	case taskRestore:
+		x.job.restored, x.job.err = x.restore()
+	case taskCapture:
+		x.job.source, x.job.err = x.machine.snapshot()
+	}
+	return true
+}
+
+func (x *executor) reportJob() {
+	j, r := &x.job, x.replica
+	x.mu.Lock()
+	switch {
+	case j.task.kind == taskApply:
+		r.applied(x.now(), &j.task, j.err)
+		x.unlock() // hands out the results
+		x.machine.release()
+		return
+	case j.task.kind == taskRestore:
+		r.restored(x.now(), &j.task, j.restored, j.err)
+	case j.err != nil:
+		x.snapshotTaken(j.task.snapshot, j.err)
+	default:
+		x.working++
+		w := &snapshotWrite{x: x, meta: j.task.snapshot, source: j.source}
+		defer x.env.run(w.step)
+	}
 	x.unlock()
+}
+
+// logRead is what has been read and not reported yet.
+type logRead struct {
+	done    bool // there is something
+	request LogRead
+	entries []Entry
+	err     error
+}
+
+// readStep is the log reader: in turns it reads, and reports that to the
+// replica. It ends when nothing is to be read.
+func (x *executor) readStep() bool {
+	x.mu.Lock()
+	if q := x.read; q.done {
+		x.read = logRead{}
+		x.replica.logRead(x.now(), q.request, q.entries, q.err)
+		x.unlock()
+		return true
+	}
+	if len(x.logReads) == 0 || x.replica.ended != nil {
+		x.logReads, x.reading = nil, false
+		x.working--
+		x.unlock()
+		return false
+	}
+	request := x.logReads[0]
+	x.logReads = x.logReads[1:]
+	x.mu.Unlock()
+	entries, err := x.cfg.Storage.Entries(nil, request.Lo, request.Hi, request.MaxBytes)
+	x.read = logRead{true, request, entries, err}
+	return true
 }

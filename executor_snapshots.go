@@ -25,26 +25,41 @@ func (x *executor) restore() (Snapshot, error) {
 	return s, x.machine.restore(body)
 }
 
-// writeSnapshot writes a captured state into the storage.
-func (x *executor) writeSnapshot(meta Snapshot, source io.WriterTo) {
-	err := x.storeSnapshot(meta, func(w io.Writer) error {
-		_, err := source.WriteTo(w)
-		return err
-	})
-	if c, ok := source.(io.Closer); ok {
-		c.Close()
+// snapshotWrite writes a captured state into the storage, and then says so.
+type snapshotWrite struct {
+	x      *executor
+	meta   Snapshot
+	source io.WriterTo
+	done   bool
+	err    error
+}
+
+func (w *snapshotWrite) step() bool {
+	x := w.x
+	if !w.done {
+		w.done = true
+		w.err = x.storeSnapshot(w.meta, func(to io.Writer) error {
+			_, err := w.source.WriteTo(to)
+			return err
+		})
+		if c, ok := w.source.(io.Closer); ok {
+			c.Close()
+		}
+		return true
 	}
 	x.mu.Lock()
 	x.working--
-	if err != nil {
-		x.snapshotFailed(meta, err)
-	}
-	x.replica.snapshotTaken(x.now(), meta, err)
+	x.snapshotTaken(w.meta, w.err)
 	x.unlock()
+	return false
 }
 
-func (x *executor) snapshotFailed(meta Snapshot, err error) {
-	x.log.Error("no snapshot taken", zap.Uint64("index", uint64(meta.Index)), zap.Error(err))
+// snapshotTaken says how taking a snapshot ended. mu is held.
+func (x *executor) snapshotTaken(meta Snapshot, err error) {
+	if err != nil {
+		x.log.Error("no snapshot taken", zap.Uint64("index", uint64(meta.Index)), zap.Error(err))
+	}
+	x.replica.snapshotTaken(x.now(), meta, err)
 }
 
 // storeSnapshot creates a snapshot in the storage, has its data written and
@@ -78,35 +93,57 @@ func (b *boundWriter) Write(p []byte) (int, error) {
 // sendSnapshot sends the newest snapshot to a peer.
 func (x *executor) sendSnapshot(m Message) {
 	s, body, err := x.cfg.Storage.OpenSnapshot()
-	if err == nil {
-		m.Snapshot = &s
-		err = x.cfg.Transport.SendSnapshot(x.ctx, m, body)
-		body.Close()
+	if err != nil {
+		x.snapshotSent(m.To, s.Index, err)
+		return
 	}
+	m.Snapshot = &s
+	x.env.sendSnapshot(x, m, body, func(err error) {
+		body.Close()
+		x.snapshotSent(m.To, s.Index, err)
+	})
+}
+
+func (x *executor) snapshotSent(to NodeID, index Index, err error) {
 	x.mu.Lock()
 	x.working--
 	if err != nil && x.replica.ended == nil {
-		x.log.Warn("snapshot not sent", zap.Uint64("to", uint64(m.To)), zap.Uint64("index", uint64(s.Index)), zap.Error(err))
+		x.log.Warn("snapshot not sent", zap.Uint64("to", uint64(to)), zap.Uint64("index", uint64(index)), zap.Error(err))
 	}
-	x.replica.snapshotSent(x.now(), m.To, s.Index, err)
+	x.replica.snapshotSent(x.now(), to, index, err)
 	x.unlock()
 }
 
 // DeliverSnapshot receives a snapshot, on the transport's goroutine.
 func (x *executor) DeliverSnapshot(m Message, body io.Reader) error {
+	if wanted, err := x.beginReceive(&m); !wanted {
+		return err
+	}
+	return x.endReceive(&m, x.receive(&m, body))
+}
+
+// beginReceive says whether the data that m announces is wanted: then receive
+// and endReceive follow. If not, err is what to tell the sender.
+func (x *executor) beginReceive(m *Message) (wanted bool, err error) {
 	x.mu.Lock()
-	wanted, err := x.replica.beginReceive(x.now(), &m)
+	wanted, err = x.replica.beginReceive(x.now(), m)
 	if wanted {
 		x.working++
 	}
 	x.unlock()
-	if !wanted {
-		return err
-	}
-	err = x.storeSnapshot(*m.Snapshot, func(w io.Writer) error { return copySnapshot(w, body, m.Snapshot) })
+	return wanted, err
+}
+
+// receive stores the data.
+func (x *executor) receive(m *Message, body io.Reader) error {
+	return x.storeSnapshot(*m.Snapshot, func(w io.Writer) error { return copySnapshot(w, body, m.Snapshot) })
+}
+
+// endReceive returns what to tell the sender.
+func (x *executor) endReceive(m *Message, err error) error {
 	x.mu.Lock()
 	x.working--
-	err = x.replica.endReceive(x.now(), &m, err)
+	err = x.replica.endReceive(x.now(), m, err)
 	x.unlock()
 	return err
 }

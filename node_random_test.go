@@ -103,6 +103,7 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 		}
 	}
 	h.check(t, c.requireSame())
+	require.Greater(t, len(h.acked), 100)
 	t.Logf("%+v", c.network.Stats())
 }
 
@@ -150,6 +151,5 @@ func (h *history) check(t *testing.T, journal []string) {
 			latest = max(latest, a.begun)
 		}
 	}
-	require.Greater(t, len(h.acked), 100)
 	t.Logf("%d acknowledged, %d refused, journal of %d", len(h.acked), len(h.refused), len(journal))
 }

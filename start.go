@@ -21,14 +21,14 @@ func Start[R any](cfg Config, sm StateMachine[R]) (*Node[R], error) {
 	if sm == nil {
 		return nil, &ConfigError{"StateMachine", "must not be nil"}
 	}
-	x, err := start(cfg, &typedMachine[R]{sm: sm})
+	x, err := start(cfg, &typedMachine[R]{sm: sm}, &realTime{start: time.Now()})
 	if err != nil {
 		return nil, err
 	}
 	return &Node[R]{x: x}, nil
 }
 
-func start(cfg Config, m machine) (*executor, error) {
+func start(cfg Config, m machine, env environment) (*executor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -37,13 +37,12 @@ func start(cfg Config, m machine) (*executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := newExecutor(cfg, m)
-	seed := randomWords()
+	x := newExecutor(cfg, m, env)
+	seed := env.random()
 	core, err := New(cfg.core(rand.NewPCG(seed[0], seed[1])), initial, x.now())
 	if err != nil {
 		return nil, err
 	}
-	x.timer = time.AfterFunc(1<<62, x.fire)
 	x.replica = newReplica(core, cfg, initial, seed[2], x)
 	x.syncPeers()
 	if err := cfg.Transport.Start(initial.Identity, x); err != nil {

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// Seed determines everything that is drawn.
 	Seed uint64
+	// Random, if not nil, is drawn from instead. It is called by one
+	// goroutine at a time.
+	Random raft.Random
 	// Faults is what happens on all links, to begin with.
 	Faults Faults
 }
@@ -28,6 +31,7 @@ type Network struct {
 	ended      sync.Cond // a call of a Handler, or deliver, has ended
 	scheduler  scheduler
 	transports map[raft.NodeID]*Transport
+	upgraded   map[raft.NodeID]bool
 	delivering bool
 	closed     bool
 }
@@ -44,8 +48,9 @@ func NewNetwork(opts Options) *Network {
 
 func newNetwork(opts Options) *Network {
 	n := &Network{
-		scheduler:  newScheduler(opts.Seed, opts.Faults),
+		scheduler:  newScheduler(opts),
 		transports: map[raft.NodeID]*Transport{},
+		upgraded:   map[raft.NodeID]bool{},
 	}
 	n.ended.L = &n.mu
 	return n
@@ -114,6 +119,22 @@ func (n *Network) HealAll() {
 	clear(n.scheduler.blocked)
 	clear(n.scheduler.isolated)
 	clear(n.scheduler.links)
+}
+
+// Upgrade has a node speak a next version of the wire format from now on, as
+// one does in the middle of a rolling upgrade: with fields and a message type
+// that this version does not know.
+func (n *Network) Upgrade(id raft.NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.upgraded[id] = true
+}
+
+// Downgrade undoes Upgrade.
+func (n *Network) Downgrade(id raft.NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.upgraded, id)
 }
 
 // Now returns the network's time, which begins at 0.

@@ -63,7 +63,7 @@ type scheduler struct {
 	now      raft.Instant
 	sequence uint64
 	events   []event // a heap by (due, sequence)
-	random   *rand.PCG
+	random   raft.Random
 	stats    Stats
 
 	faults   Faults
@@ -72,10 +72,14 @@ type scheduler struct {
 	isolated map[raft.NodeID]bool
 }
 
-func newScheduler(seed uint64, faults Faults) scheduler {
+func newScheduler(opts Options) scheduler {
+	random := opts.Random
+	if random == nil {
+		random = rand.NewPCG(opts.Seed, 0x9e3779b97f4a7c15)
+	}
 	return scheduler{
-		random:   rand.NewPCG(seed, 0x9e3779b97f4a7c15),
-		faults:   faults,
+		random:   random,
+		faults:   opts.Faults,
 		links:    map[link]Faults{},
 		blocked:  map[link]bool{},
 		isolated: map[raft.NodeID]bool{},

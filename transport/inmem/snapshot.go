@@ -25,6 +25,7 @@ type transfer struct {
 	body      io.ReadSeeker
 	remaining uint64
 	cutAfter  uint64 // bytes: there the network cuts it
+	awaited   bool   // a SnapshotReceiver has it; guarded by Network.mu
 	ended     bool   // done has been called, or is about to be
 	err       error  // why it ended
 	done      func(error)
@@ -109,6 +110,15 @@ func (n *Network) snapshotArrives(e event) {
 	}()
 }
 
+// SnapshotReceiver is a Handler that is not waited for. A Manual network calls
+// ReceiveSnapshot in place of DeliverSnapshot; the answer is what done is called
+// with, the first time. Until then the body is the Handler's; what it has not
+// read when a partition comes is cut off.
+type SnapshotReceiver interface {
+	raft.Handler
+	ReceiveSnapshot(m raft.Message, body io.Reader, done func(error))
+}
+
 // deliverSnapshot calls the Handler, and sends its answer back. mu is held, but
 // not during the call.
 func (n *Network) deliverSnapshot(tr *transfer) {
@@ -117,10 +127,36 @@ func (n *Network) deliverSnapshot(tr *transfer) {
 	if err == nil {
 		err = batch.Add(f.Payload)
 	}
+	receiver, async := tr.to.handler.(SnapshotReceiver)
+	if err == nil && async && n.clock == nil {
+		tr.awaited = true
+		tr.to.call(func(raft.Handler) {
+			receiver.ReceiveSnapshot(batch.Messages()[0], tr, func(err error) {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.snapshotReceived(tr, err)
+			})
+		})
+		return
+	}
 	if err == nil {
 		err = raft.ErrClosed
 		tr.to.call(func(h raft.Handler) { err = h.DeliverSnapshot(batch.Messages()[0], tr) })
 	}
+	n.answerSnapshot(tr, err)
+}
+
+// snapshotReceived is the answer of a SnapshotReceiver, the first time. mu is
+// held.
+func (n *Network) snapshotReceived(tr *transfer, err error) {
+	if tr.awaited {
+		tr.awaited = false
+		n.answerSnapshot(tr, err)
+	}
+}
+
+// answerSnapshot sends the Handler's answer back. mu is held.
+func (n *Network) answerSnapshot(tr *transfer, err error) {
 	tr.to.transfers = without(tr.to.transfers, tr)
 	if failed := tr.failed(); failed != nil {
 		err = failed // accepted or not, it cannot have got all

@@ -143,3 +143,56 @@ func TestASnapshotInRealMode(t *testing.T) {
 		require.NoError(t, network.Close())
 	})
 }
+
+// patient is a Handler that is not waited for.
+type patient struct {
+	*recorder
+	message raft.Message
+	body    io.Reader
+	done    func(error)
+}
+
+func (p *patient) ReceiveSnapshot(m raft.Message, body io.Reader, done func(error)) {
+	p.message, p.body, p.done = m, body, done
+}
+
+func TestASnapshotThatIsNotWaitedFor(t *testing.T) {
+	cases := map[string]struct {
+		receive func(network *Manual, b *Transport, p *patient)
+		want    string
+	}{
+		"accepted": {func(network *Manual, _ *Transport, p *patient) {
+			network.Advance(at(time.Second)) // others go on meanwhile
+			_, err := io.ReadAll(p.body)
+			p.done(err)
+			p.done(errors.New("a second time"))
+		}, ""},
+		"refused":   {func(_ *Manual, _ *Transport, p *patient) { p.done(errors.New("no room")) }, "no room"},
+		"closed":    {func(_ *Manual, b *Transport, _ *patient) { b.Close() }, "cut"},
+		"too late":  {func(_ *Manual, b *Transport, p *patient) { b.Close(); p.done(nil) }, "cut"},
+		"partition": {func(n *Manual, _ *Transport, p *patient) { n.Block(1, 2); io.ReadAll(p.body); n.HealAll(); p.done(nil) }, "cut"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			network := NewManual(Options{Faults: Faults{MinDelay: 5 * ms}})
+			a := join(t, network.Network, 1)
+			b, p := network.Transport(2), &patient{recorder: &recorder{now: network.Now}}
+			require.NoError(t, b.Start(raft.Identity{Cluster: "test", Node: 2}, p))
+			m, data := snapshotOf(1, 2, 1000)
+			var ends []error
+			require.NoError(t, a.StartSnapshot(m, bytes.NewReader(data), func(err error) { ends = append(ends, err) }))
+			network.Advance(at(5 * ms))
+			require.Equal(t, raft.Index(10), p.message.Snapshot.Index)
+			require.Empty(t, ends)
+
+			c.receive(network, b, p)
+			network.Advance(at(2 * time.Second))
+			require.Len(t, ends, 1)
+			if c.want == "" {
+				require.NoError(t, ends[0])
+			} else {
+				require.ErrorContains(t, ends[0], c.want)
+			}
+		})
+	}
+}

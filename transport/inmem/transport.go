@@ -82,6 +82,11 @@ func (t *Transport) Send(messages []raft.Message) {
 			n.report(t.id, m.To)
 			continue
 		}
+		if n.upgraded[t.id] {
+			n.scheduler.send(link{t.id, m.To}, nextVersion(m))
+			n.scheduler.send(link{t.id, m.To}, unknownMessage(m))
+			continue
+		}
 		frame := make([]byte, 0, wire.HeaderBytes+m.EncodedLen())
 		n.scheduler.send(link{t.id, m.To}, wire.AppendMessage(frame, m))
 	}
@@ -123,6 +128,11 @@ func (t *Transport) Close() error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for _, tr := range transfers {
+		if tr.to == t && tr.awaited {
+			n.snapshotReceived(tr, raft.ErrClosed)
+		}
+	}
 	for t.calls > 0 && n.clock != nil {
 		n.ended.Wait()
 	}

@@ -1,0 +1,116 @@
+package raft
+
+import (
+	"io"
+
+	"github.com/seed-6281cb22/raft/internal/bridge"
+)
+
+func init() {
+	bridge.Start = func(config, machine any, env bridge.Environment) (bridge.Replica, error) {
+		m := &steppedMachine{typedMachine[any]{sm: machine.(StateMachine[any])}}
+		x, err := start(config.(Config), m, steppedEnvironment{env})
+		if err != nil {
+			return nil, err
+		}
+		return stepped{x}, nil
+	}
+}
+
+// steppedEnvironment is the environment of an executor that is driven by hand.
+type steppedEnvironment struct {
+	bridge.Environment
+}
+
+func (e steppedEnvironment) now() Instant                { return Instant(e.Now()) }
+func (e steppedEnvironment) random() [3]uint64           { return e.Random() }
+func (e steppedEnvironment) arm(_ *executor, at Instant) { e.Arm(int64(at)) }
+func (e steppedEnvironment) run(step func() bool)        { e.Run(step) }
+
+func (e steppedEnvironment) sendSnapshot(_ *executor, m Message, body io.ReadSeeker, done func(error)) {
+	e.SendSnapshot(m, body, done)
+}
+
+func (e steppedEnvironment) ended(f *future, err error) {
+	c := f.owner.(*steppedCall)
+	c.ended(c.result, err)
+}
+
+// stepped is an executor that is driven by hand.
+type stepped struct {
+	x *executor
+}
+
+// steppedCall is a future with a result and a function in place of a goroutine
+// that waits.
+type steppedCall struct {
+	future
+	x      *executor
+	read   bool
+	result any
+	ended  func(result any, err error)
+}
+
+// GiveUp implements bridge.Call.
+func (c *steppedCall) GiveUp(cause error) (error, bool) {
+	c.x.mu.Lock()
+	defer c.x.unlock()
+	if c.read {
+		return cause, c.x.replica.abandonRead(&c.future)
+	}
+	return c.x.replica.abandon(&c.future, cause)
+}
+
+func (s stepped) newCall(ended func(any, error)) *steppedCall {
+	c := &steppedCall{x: s.x, ended: ended}
+	c.owner = c
+	return c
+}
+
+func (s stepped) Propose(command []byte, ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(ended)
+	c.data = command
+	s.x.mu.Lock()
+	err := s.x.replica.propose(s.x.now(), &c.future)
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) ReadBarrier(ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(ended)
+	c.read = true
+	s.x.mu.Lock()
+	err := s.x.replica.readBarrier(s.x.now(), &c.future)
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) Core() any { return s.x.replica.core }
+
+func (s stepped) Fire() { s.x.fire() }
+
+func (s stepped) BeginReceive(m *Message) (bool, error) { return s.x.beginReceive(m) }
+
+func (s stepped) Receive(m *Message, body io.Reader) error { return s.x.receive(m, body) }
+
+func (s stepped) EndReceive(m *Message, err error) error { return s.x.endReceive(m, err) }
+
+func (s stepped) Close() { s.x.end(ErrClosed) }
+
+func (s stepped) Err() error { return s.x.err() }
+
+func (s stepped) Idle() bool {
+	select {
+	case <-s.x.idle:
+		return true
+	default:
+		return false
+	}
+}
+
+// steppedMachine hands results to steppedCalls.
+type steppedMachine struct {
+	typedMachine[any]
+}
+
+func (m *steppedMachine) deliver(i int, f *future) { f.owner.(*steppedCall).result = m.results[i] }
