@@ -25,6 +25,12 @@ type Config struct {
 	// in a Failure. It costs far more than the run itself; a run can be
 	// repeated with it.
 	Transcript bool
+	// Plain leaves out snapshots, disks that fail or are lost, and Readies after
+	// several messages; and the members begin unmarked, with an empty log.
+	Plain bool
+	// Spare, if not nil, is asked in a crash for the newest of a node's writes
+	// that must survive it.
+	Spare func(id raftpb.NodeID) uint64
 	// Observer, if not nil, is told of every event, and the cores report their
 	// Events.
 	Observer Observer
@@ -47,6 +53,7 @@ type Event struct {
 	Core    *raft.Raft
 	Now     raft.Instant
 	Ready   *raft.Ready // in After
+	Durable uint64      // the newest write of this core that is on its disk
 }
 
 // Result is what a run came to.
@@ -121,6 +128,9 @@ func (s *Simulator) Run(cfg Config, t *tape.Tape) (result Result, err error) {
 		}
 	}()
 	s.swarm = drawSwarm(t)
+	if cfg.Plain {
+		s.swarm.simplify()
+	}
 	s.found()
 	for s.result.Events < s.swarm.events && s.failed == nil {
 		t.Begin()

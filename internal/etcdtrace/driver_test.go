@@ -4,10 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/seed-6281cb22/raft"
-	"github.com/seed-6281cb22/raft/internal/tape"
 	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/stretchr/testify/require"
 )
@@ -96,16 +94,6 @@ func (d *driver) crash(id raft.NodeID, survive int) {
 	h.core, h.writes, h.apply, h.reads = nil, nil, nil, nil
 }
 
-// spared is how many of a node's writes must survive for the recording to go on.
-func (d *driver) spared(id raft.NodeID) int {
-	revealed := d.r.Revealed(id)
-	n := slices.IndexFunc(d.host(id).writes, func(w raft.Write) bool { return w.Seq > revealed })
-	if n < 0 {
-		n = len(d.host(id).writes)
-	}
-	return n
-}
-
 func (h *host) write(w *raft.Write) {
 	h.hard = w.HardState
 	if len(w.Entries) > 0 {
@@ -184,6 +172,22 @@ func (d *driver) work(id raft.NodeID) {
 	d.stepped(h)
 }
 
+// take takes a message from the net.
+func (d *driver) take(match func(*raft.Message) bool) raft.Message {
+	for i := range d.net {
+		if m := d.net[i]; match(&m) {
+			d.net = slices.Delete(d.net, i, i+1)
+			return m
+		}
+	}
+	require.Fail(d.t, "no such message")
+	return raft.Message{}
+}
+
+func between(kind raftpb.MessageType, from, to raft.NodeID) func(*raft.Message) bool {
+	return func(m *raft.Message) bool { return m.Type == kind && m.From == from && m.To == to }
+}
+
 // deliver delivers the messages of a kind that are on their way.
 func (d *driver) deliver(kinds ...raftpb.MessageType) {
 	var now []raft.Message
@@ -205,12 +209,18 @@ func (d *driver) persistAll(id raft.NodeID) {
 	}
 }
 
-// elect makes id the leader.
-func (d *driver) elect(id raft.NodeID) {
+// campaign makes id a candidate, whose vote for itself is not durable yet.
+func (d *driver) campaign(id raft.NodeID) {
 	d.now = max(d.now, d.host(id).core.Deadline())
 	d.tick(id)
 	d.deliver(raftpb.PreVote)
 	d.deliver(raftpb.PreVoteReply)
+	require.Equal(d.t, raft.Candidate, d.host(id).core.Role())
+}
+
+// elect makes id the leader.
+func (d *driver) elect(id raft.NodeID) {
+	d.campaign(id)
 	d.persistAll(id)
 	d.deliver(raftpb.RequestVote)
 	for _, h := range d.hosts {
@@ -218,91 +228,4 @@ func (d *driver) elect(id raft.NodeID) {
 	}
 	d.deliver(raftpb.RequestVoteReply)
 	require.Equal(d.t, raft.Leader, d.host(id).core.Role())
-}
-
-func (d *driver) leader() raft.NodeID {
-	leader := raft.NodeID(0)
-	for _, h := range d.hosts {
-		if h.core != nil && h.core.Role() == raft.Leader && (leader == 0 || h.core.Term() > d.host(leader).core.Term()) {
-			leader = h.id
-		}
-	}
-	return leader
-}
-
-// random runs a seeded swarm of faults. sparing crashes lose no write that
-// Revealed names.
-func random(t testing.TB, seed uint64, steps int, sparing bool) *driver {
-	choose := tape.FromSeed(seed)
-	nodes := []int{1, 2, 3, 3, 3, 5}[choose.Intn(6)]
-	window, message := 1<<(7+choose.Intn(14)), 1<<choose.Intn(12)
-	d := newDriver(t, nodes, seed, func(c *raft.CoreConfig) { c.MaxWindowBytes, c.MaxMessageBytes = window, message })
-	weights := make([]int, 9)
-	for i, most := range []int{80, 15, 15, 40, 30, 20, 20, 3, 3} {
-		weights[i] = choose.Intn(most + 1)
-	}
-	weights[0], weights[3], weights[5] = weights[0]+20, weights[3]+5, weights[5]+2 // delivery, disks and clocks
-	total := 0
-	for _, w := range weights {
-		total += w
-	}
-	reorder := choose.Intn(2) == 1
-	cut := func(*raft.Message) bool { return false }
-	for range steps {
-		k, action := choose.Intn(total), 0
-		for k >= weights[action] {
-			k -= weights[action]
-			action++
-		}
-		at := 0
-		if reorder {
-			at = choose.Intn(max(1, len(d.net)))
-		}
-		h := d.hosts[choose.Intn(nodes)]
-		up := h.core != nil
-		switch {
-		case action <= 2 && len(d.net) == 0:
-		case action <= 1: // deliver, lose
-			m := d.net[at]
-			d.net = slices.Delete(d.net, at, at+1)
-			if action == 0 && !cut(&m) {
-				d.receive(m)
-			}
-		case action == 2: // duplicate
-			if m := d.net[at]; !cut(&m) {
-				d.receive(m)
-			}
-		case action == 7 && !up:
-			d.start(h.id)
-		case action == 8:
-			switch isolated := h.id; choose.Intn(2) {
-			case 0:
-				cut = func(*raft.Message) bool { return false }
-			case 1:
-				cut = func(m *raft.Message) bool { return m.From == isolated || m.To == isolated }
-			}
-		case !up:
-		case action == 3 && len(h.writes) > 0:
-			d.persist(h.id)
-		case action == 4:
-			d.work(h.id)
-		case action == 5:
-			d.now = d.now.Add(time.Duration(choose.Intn(60)) * time.Millisecond)
-			if choose.Intn(4) == 0 {
-				d.now = max(d.now, min(h.core.Deadline(), d.now.Add(time.Second)))
-			}
-			d.tick(h.id)
-		case action == 6:
-			if l := d.leader(); l != 0 {
-				d.propose(l, choose.Intn(100))
-			}
-		case action == 7:
-			spared := 0
-			if sparing {
-				spared = d.spared(h.id)
-			}
-			d.crash(h.id, spared+choose.Intn(len(h.writes)-spared+1))
-		}
-	}
-	return d
 }

@@ -1,6 +1,7 @@
 package etcdtrace
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,7 @@ type spec struct {
 	names   []string            // the configuration
 	pending map[specMessage]int // sent, and not released by a Ready
 	network map[specMessage]int
+	entries map[specMessage][]uint64 // that an AppendEntries brings: their terms
 	// committedIn are the terms in which the entries, by index-1, were first
 	// committed.
 	committedIn []uint64
@@ -51,14 +53,14 @@ type specMessage struct {
 	// request for a vote: of the candidate's last one. An acknowledgement:
 	// index is what it acknowledges.
 	index, logTerm uint64
-	entries        string // their terms, printed
+	entries        int
 	commit         uint64
 	reject         bool
 }
 
 // checkTrace returns what is wrong with a trace, nil if it is allowed.
 func checkTrace(events []event) error {
-	s := &spec{nodes: map[string]*specNode{}, pending: map[specMessage]int{}, network: map[specMessage]int{}}
+	s := &spec{nodes: map[string]*specNode{}, pending: map[specMessage]int{}, network: map[specMessage]int{}, entries: map[specMessage][]uint64{}}
 	first := map[int]bool{} // the lines that state what the nodes begin with
 	for i, e := range events {
 		if s.nodes[e.Node] == nil {
@@ -72,9 +74,11 @@ func checkTrace(events []event) error {
 		if first[i] {
 			continue
 		}
+		n := s.nodes[e.Node]
+		log, commit, role := n.log, n.commit, n.role
 		err := s.step(&e)
-		if err == nil {
-			err = s.invariants()
+		if err == nil && (n.commit != commit || n.role != role || !slices.Equal(log, n.log)) {
+			err = s.invariants(n, len(n.log) < len(log) || !slices.Equal(n.log[:len(log)], log))
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %s: %w", i+1, describe(e), err)
@@ -206,8 +210,8 @@ func (s *spec) advanceCommit(n *specNode) error {
 
 func (s *spec) send(n *specNode, e *event) error {
 	m := e.Message
-	if m == nil || m.From != e.Node || m.Term != n.term {
-		return fmt.Errorf("not a message of this node and term")
+	if m == nil || m.From != e.Node || m.Term != n.term || !slices.Contains(s.names, m.To) {
+		return fmt.Errorf("not a message of this node and term, to a member")
 	}
 	switch e.Name {
 	case sendRequestVoteRequest:
@@ -232,18 +236,22 @@ func (s *spec) send(n *specNode, e *event) error {
 			end > uint64(len(n.log)) || m.LogTerm != n.termAt(m.Index) || m.Commit != min(n.commit, end) {
 			return fmt.Errorf("no such range")
 		}
-		s.pending[n.appendMessage(m)]++
+		key, entries := keyOfMessage(m), n.log[m.Index:end]
+		if before, ok := s.entries[key]; ok && !slices.Equal(before, entries) {
+			return fmt.Errorf("the leader's log has changed")
+		}
+		s.entries[key] = slices.Clone(entries)
+		s.pending[key]++
 	default:
 		return fmt.Errorf("unknown event")
 	}
 	return nil
 }
 
-func (n *specNode) appendMessage(m *message) specMessage {
-	entries := fmt.Sprint(n.log[m.Index : m.Index+uint64(m.Entries)])
+func keyOfMessage(m *message) specMessage {
 	return specMessage{
 		kind: m.Type, from: m.From, to: m.To, term: m.Term, index: m.Index, logTerm: m.LogTerm,
-		entries: entries, commit: m.Commit,
+		entries: m.Entries, commit: m.Commit, reject: m.Reject,
 	}
 }
 
@@ -269,24 +277,11 @@ func (s *spec) receive(n *specNode, e *event) error {
 	if names[m.Type] != e.Name {
 		return fmt.Errorf("message of type %s", m.Type)
 	}
-	found := false
-	var message specMessage
-	for k := range s.network {
-		same := specMessage{
-			kind: m.Type, from: m.From, to: m.To, term: m.Term, index: m.Index, logTerm: m.LogTerm,
-			entries: k.entries, commit: m.Commit, reject: m.Reject,
-		}
-		if k == same && (m.Type != msgApp || len(strings.Fields(strings.Trim(k.entries, "[]"))) == m.Entries) {
-			message, found = k, true
-		}
-	}
-	if !found {
+	message := keyOfMessage(m)
+	if s.network[message] == 0 {
 		return fmt.Errorf("no such message is on its way")
 	}
 	s.network[message]--
-	if s.network[message] == 0 {
-		delete(s.network, message)
-	}
 	if message.term > n.term {
 		n.term, n.vote, n.role = message.term, "0", "StateFollower"
 	}
@@ -340,11 +335,7 @@ func (s *spec) appendEntries(n *specNode, m specMessage) error {
 		return nil
 	}
 	end := m.index
-	for _, field := range strings.Fields(strings.Trim(m.entries, "[]")) {
-		var term uint64
-		if _, err := fmt.Sscan(field, &term); err != nil {
-			return err
-		}
+	for _, term := range s.entries[m] {
 		if end < uint64(len(n.log)) && n.log[end] != term {
 			n.log = n.log[:end]
 		}
@@ -358,30 +349,35 @@ func (s *spec) appendEntries(n *specNode, m specMessage) error {
 	return nil
 }
 
-// invariants are those that the specification states.
-func (s *spec) invariants() error {
-	for _, a := range s.nodes {
-		if a.commit > uint64(len(a.log)) || a.role == "StateLeader" && a.commit > uint64(len(a.durable.log)) {
-			return fmt.Errorf("commit index %d beyond the log, or the durable log", a.commit)
+// invariants are those that the specification states, as far as a change of n
+// can have broken them.
+func (s *spec) invariants(n *specNode, truncated bool) error {
+	if n.commit > uint64(len(n.log)) || n.role == "StateLeader" && n.commit > uint64(len(n.durable.log)) {
+		return fmt.Errorf("commit index %d beyond the log, or the durable log", n.commit)
+	}
+	for _, name := range s.names {
+		other := s.nodes[name]
+		if err := cmp.Or(n.against(other), other.against(n), s.complete(n, other), s.complete(other, n)); err != nil {
+			return err
 		}
-		committed := a.log[:a.commit]
-		holders := 0
-		for _, b := range s.nodes {
-			if err := a.against(b); err != nil {
+		if truncated || n == other {
+			if err := s.isHeld(other); err != nil {
 				return err
 			}
-			if err := s.complete(a, b); err != nil {
-				return err
-			}
-			if len(b.log) >= len(committed) && slices.Equal(b.log[:len(committed)], committed) {
-				holders++
-			}
-		}
-		if s.quorum(len(s.names) - holders) {
-			return fmt.Errorf("a quorum lacks what is committed, which %d hold", holders)
 		}
 	}
 	return nil
+}
+
+// isHeld: what n has committed is in the logs of one of every quorum.
+func (s *spec) isHeld(n *specNode) error {
+	committed, without := n.log[:n.commit], 0
+	for _, name := range s.names {
+		if log := s.nodes[name].log; len(log) < len(committed) || !slices.Equal(log[:len(committed)], committed) {
+			without++
+		}
+	}
+	return demand(!s.quorum(without), "a quorum lacks what is committed")
 }
 
 // against states what must hold between any two nodes.
