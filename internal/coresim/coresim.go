@@ -27,6 +27,12 @@ type Config struct {
 	// Transcript asks for Result.Transcript, which costs far more than the run
 	// itself; a run can be repeated with it.
 	Transcript bool
+	// Plain leaves out snapshots, disks that fail or are lost, and Readies after
+	// several messages; and the members begin unmarked, with an empty log.
+	Plain bool
+	// Spare, if not nil, is asked in a crash for the newest of a node's writes
+	// that must survive it.
+	Spare func(id raftpb.NodeID) uint64
 	// Observer, if not nil, is told of every event, and the cores report their
 	// Events.
 	Observer Observer
@@ -49,6 +55,7 @@ type Event struct {
 	Core    *raft.Raft
 	Now     raft.Instant
 	Ready   *raft.Ready // in After
+	Durable uint64      // the newest write of this core that is on its disk
 }
 
 // Result is what a run came to.
@@ -138,6 +145,9 @@ func (s *Simulator) run() {
 	s.swarm = drawSwarm(s.tape)
 	if s.cfg.Nodes != 0 {
 		s.swarm.nodes = s.cfg.Nodes
+	}
+	if s.cfg.Plain {
+		s.swarm.simplify()
 	}
 	s.found()
 	for s.result.Events < s.swarm.events && s.failed == nil {

@@ -99,6 +99,16 @@ func drawSwarm(t *tape.Tape) swarm {
 	return s
 }
 
+// simplify leaves out what Config.Plain leaves out.
+func (s *swarm) simplify() {
+	s.batches = 1
+	for at, k := range s.kinds {
+		if k == Compact || k == Wipe || k == PersistFails {
+			s.kinds[at] = Deliver
+		}
+	}
+}
+
 // drawKinds draws the weights of the kinds of events: half of the faults are
 // off in a run.
 func (s *swarm) drawKinds(t *tape.Tape) {
