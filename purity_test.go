@@ -18,7 +18,8 @@ import (
 // to (state, output).
 var coreFiles = []string{
 	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "snapshot.go",
-	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "internal/quorum/quorum.go",
+	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "clone.go", "fingerprint.go",
+	"internal/quorum/quorum.go", "internal/quorum/vote.go",
 }
 
 // coreImports is what they may import, and of those with impure parts what

@@ -63,7 +63,7 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 	case Restart:
 		return s.on(all&^s.up&^s.broken, s.restart)
 	case Crash:
-		return s.on(s.up, func(i int) { s.count(Crash); s.endCore(Crash, i, s.tape.Intn(s.nodes[i].writes.len()+1)) })
+		return s.on(s.up, s.crashNow)
 	case Heal:
 		return s.heal()
 	case Partition:
@@ -125,14 +125,19 @@ func (s *Simulator) carry(k Kind) bool {
 	case s.swarm.batches > 1 && s.up.has(to):
 		s.deliverBatch(at, 1+s.tape.Intn(min(s.swarm.batches, int(s.net.links[at].count))))
 	default:
-		s.count(Deliver)
-		parcel := s.net.take(at, position)
-		if s.up.has(to) {
-			s.receive(Deliver, to, &s.net.parcels[parcel].m)
-		}
-		s.net.release(parcel)
+		s.deliverOne(at, position)
 	}
 	return true
+}
+
+// deliverOne gives a node, if it is up, one message of a link.
+func (s *Simulator) deliverOne(at int, position uint32) {
+	s.count(Deliver)
+	parcel := s.net.take(at, position)
+	if to := at / 8; s.up.has(to) {
+		s.receive(Deliver, to, &s.net.parcels[parcel].m)
+	}
+	s.net.release(parcel)
 }
 
 // receive gives a node one message.
@@ -175,16 +180,13 @@ func (s *Simulator) persist(i int) {
 	if count > 1 {
 		count = 1 + s.tape.Intn(count)
 	}
-	seq := uint64(0)
 	for range count {
-		w := n.writes.pop()
-		n.disk.write(w)
-		seq = w.seq
+		n.makeDurable(n.writes.pop())
 	}
 	s.writing.set(i, n.writes.len() > 0)
 	s.before(Persist, n, nil)
-	s.check.WriteDurable(n.id, seq)
-	n.core.Persisted(s.local(n), seq)
+	s.check.WriteDurable(n.id, n.durable)
+	n.core.Persisted(s.local(n), n.durable)
 	s.after(Persist, i, nil)
 }
 
@@ -448,6 +450,14 @@ func (s *Simulator) restart(i int) {
 	s.start(i)
 }
 
+// crashNow crashes a node: of its writes in flight the first few survive.
+func (s *Simulator) crashNow(i int) {
+	s.count(Crash)
+	n := &s.nodes[i]
+	spared := s.spared(n)
+	s.endCore(Crash, i, spared+s.tape.Intn(n.writes.len()-spared+1))
+}
+
 // endCore ends a node's core.
 func (s *Simulator) endCore(k Kind, i, survived int) {
 	n := &s.nodes[i]
@@ -457,7 +467,7 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 		s.note(k, n, nil)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Now: s.local(n)}
+		s.event = Event{Kind: k, Node: n.id, Now: s.local(n), Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
 }
@@ -474,11 +484,11 @@ func (s *Simulator) wake(i int) {
 			break
 		}
 		at := bits.TrailingZeros64(links)
-		count := 1
 		if s.swarm.batches > 1 {
-			count = int(s.net.links[at].count)
+			s.deliverBatch(at, int(s.net.links[at].count))
+		} else {
+			s.deliverOne(at, 0)
 		}
-		s.deliverBatch(at, count)
 	}
 	s.tickNode(i)
 }
@@ -552,11 +562,11 @@ func (s *Simulator) lost(i int) int {
 
 // heal ends all partitions.
 func (s *Simulator) heal() bool {
-	if s.blocked == [maxNodes]nodeSet{} {
+	if s.blocked == [MaxNodes]nodeSet{} {
 		return false
 	}
 	s.count(Heal)
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	return true
 }
 

@@ -215,6 +215,9 @@ func (c *Checker) Stepped(s *Step) {
 	if v.Commit > n.before.commit {
 		c.commitAdvanced(n, v)
 	}
+	if v.Removed && !n.before.removed {
+		c.checkRemoved(n)
+	}
 	for i := range s.Messages {
 		c.checkMessage(n, v, &s.Messages[i])
 	}

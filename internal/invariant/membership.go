@@ -20,9 +20,6 @@ func (c *Checker) checkMembership(n *node, v *bridge.View) {
 	if c.founders == nil && v.MembershipIndex == 0 {
 		c.founders = v.Membership.Members
 	}
-	if v.Removed && !b.removed {
-		c.checkRemoved(n)
-	}
 	if v.Role == bridge.Leader {
 		n.firstOfTerm = v.First
 	}
