@@ -28,6 +28,8 @@ func (r *Raft) clone(random Random) *Raft {
 		c.apply.batch = slices.Clone(r.apply.batch)
 	}
 	c.leading.reads = slices.Clone(r.leading.reads)
+	c.leading.promotions = slices.Clone(r.leading.promotions)
+	c.leading.departures = slices.Clone(r.leading.departures)
 
 	c.messages, c.spareMessages = slices.Clone(r.messages), nil
 	for i := range c.messages {

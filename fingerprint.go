@@ -36,6 +36,7 @@ func (f *fingerprint) core(r *Raft) {
 	}
 	f.flag(r.members.selfVoter)
 	f.flag(r.members.selfOutgoing)
+	f.flag(r.members.removed)
 	f.unordered(len(r.peers), func(i int) { f.peer(r, &r.peers[i]) })
 	f.writes(&r.writes, r.cfg.ElectionTimeout)
 	f.unordered(len(r.held), func(i int) {
@@ -46,7 +47,7 @@ func (f *fingerprint) core(r *Raft) {
 	f.apply(&r.apply)
 	f.election(r)
 	f.following(&r.following)
-	f.leading(&r.leading)
+	f.leading(r, &r.leading)
 	f.outputs(r)
 }
 
@@ -114,13 +115,30 @@ func (f *fingerprint) following(s *followerState) {
 	f.flag(s.windowClosed)
 }
 
-func (f *fingerprint) leading(l *leaderState) {
+func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.number(uint64(l.first), l.round, uint64(len(l.reads)))
 	f.until(l.heartbeat)
 	for _, read := range l.reads {
 		f.number(read.id, read.round, uint64(read.index))
 		f.node(read.from)
 	}
+	f.unordered(len(l.promotions), func(i int) {
+		p := &l.promotions[i]
+		f.node(p.id)
+		f.number(uint64(p.target))
+		f.since(p.since, r.cfg.ElectionTimeout)
+		f.flag(p.done)
+	})
+	f.unordered(len(l.departures), func(i int) {
+		d := &l.departures[i]
+		f.node(d.id)
+		f.number(uint64(d.removal), d.round)
+		f.until(d.until)
+	})
+	f.node(l.transferee)
+	f.until(l.transferUntil)
+	f.flag(l.handedOver)
+	f.flag(l.resigning)
 }
 
 // outputs are what the next Ready hands over. Events are not among them: they
@@ -189,6 +207,7 @@ func (f *fingerprint) membership(m *Membership) {
 		f.flag(member.Voter)
 		f.flag(member.Outgoing)
 		f.flag(member.Leaving)
+		f.number(uint64(member.Intent))
 		f.number(uint64(len(member.Address)))
 		f.b = append(f.b, member.Address...)
 	})
