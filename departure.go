@@ -6,17 +6,19 @@ import (
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
-// A removed member is told, or it would campaign for ever (scenario E10). With
-// every heartbeat its leader sends it a farewell, an AppendEntries that says
-// that its receiver is no member, until it has answered one, or for a while.
-// One that missed that, since it was cut off or since the leader died, asks for
-// votes when it is back, and the leader that hears of it bids it farewell. Up
-// to then pre-vote keeps it from disturbing anybody: its log lacks the removal,
-// or another one before it, which is committed.
+// A removed member is told, or it would campaign for ever (scenario E10), in
+// two ways.
 //
-// A farewell needs no log: it is not for the removed to know what became of the
-// group. So who departs counts nowhere, receives no entries and no snapshot,
-// and holds nothing back.
+// With every heartbeat its leader sends it a farewell, an AppendEntries that
+// says that its receiver is no member, until it has answered one, or for a
+// while. A farewell needs no log: it is not for the removed to know what became
+// of the group. So who departs counts nowhere, receives no entries and no
+// snapshot, and holds nothing back.
+//
+// One that missed this, since it was cut off or since the leader died, asks for
+// votes when it is back, and hears of its removal from whomever it asks. Up to
+// then it disturbs nobody: its log lacks its removal, which is committed, so
+// nobody who has committed it votes for it, nor pre-votes.
 
 // departure is of one that is no member any more.
 type departure struct {
@@ -54,13 +56,30 @@ func (r *Raft) syncDepartures(old []progress) {
 	}
 }
 
-// departStranger is for a node that asks for votes and is no member. It has
-// been a voter, in a membership that this leader's log held too: to have been
-// added it must have been a learner in one that was committed, in a term no
-// later than this. So it was removed, and not merely never added.
-func (r *Raft) departStranger(id NodeID) {
-	if r.role == Leader && r.peer(id) == nil && r.members.latest().Index <= r.commit {
-		r.depart(id)
+// removalOf returns the index of a committed membership that lacks the sender of
+// a pre-vote, 0 if there is none that it has no later one of. It is no later
+// than what is committed here if its log's last entry is not: of two logs that
+// which is less up to date holds no committed entry that the other lacks. And
+// to have become a voter it must have been a member in one that was committed,
+// before; so it was removed, and not merely never added.
+func (r *Raft) removalOf(m *Message) Index {
+	term, known := r.log.term(r.commit)
+	if !known || term < m.LogTerm || term == m.LogTerm && r.commit < m.Index {
+		return 0
+	}
+	in := r.members.committed(r.commit)
+	if isMember(&in.Membership, m.From) || isMember(&r.members.latest().Membership, m.From) || in.Index > r.commit {
+		return 0
+	}
+	return in.Index
+}
+
+// hearRemoval takes from the answer to a pre-vote that this replica was removed.
+// The answer's term does not matter: what was committed is. It is an old one
+// if this replica knows of a later membership.
+func (r *Raft) hearRemoval(m *Message) {
+	if m.Commit > r.members.committed(r.commit).Index && !r.members.removed && r.knowsItself() {
+		r.noteRemoval()
 	}
 }
 

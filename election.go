@@ -173,16 +173,18 @@ func (r *Raft) mayVoteFor(lastIndex Index) bool {
 // leader can depose it.
 func (r *Raft) handlePreVote(m *Message) {
 	sticky := r.role == Leader || r.leader != 0 && r.now < r.election.heard.Add(r.cfg.ElectionTimeout)
-	r.departStranger(m.From)
 	grant := m.Term > r.term && !sticky && r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
 	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Round: m.Context, Marked: !r.unmarked}
 	if grant {
 		reply.Term = m.Term
+	} else {
+		reply.Commit = r.removalOf(m)
 	}
 	r.send(reply)
 }
 
 func (r *Raft) handlePreVoteReply(m *Message) {
+	r.hearRemoval(m)
 	if r.role != Leader {
 		r.heardName(m)
 	}

@@ -285,13 +285,16 @@ func (r *Raft) stepStale(m *Message) {
 	reply := Message{To: m.From, Reject: true, Marked: !r.unmarked}
 	switch m.Type {
 	case raftpb.PreVote:
-		reply.Type = raftpb.PreVoteReply
+		reply.Type, reply.Commit = raftpb.PreVoteReply, r.removalOf(m)
 	case raftpb.RequestVote:
 		reply.Type = raftpb.RequestVoteReply
 	case raftpb.AppendEntries:
 		reply.Type, reply.Index = raftpb.AppendEntriesReply, m.Index
 	case raftpb.InstallSnapshot:
 		reply.Type = raftpb.InstallSnapshotReply
+	case raftpb.PreVoteReply:
+		r.hearRemoval(m)
+		fallthrough
 	default:
 		r.ignore(m, "stale term")
 		return

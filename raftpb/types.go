@@ -134,7 +134,8 @@ const (
 //	PreVote               Term: the term it would campaign in; Index, LogTerm: of its last entry;
 //	                      Context: names the sender's mark, 0: unmarked
 //	PreVoteReply          Term: of the request when granted, else the sender's; Reject, Marked;
-//	                      Round: Context of the request
+//	                      Round: Context of the request; Commit: index of a committed membership
+//	                      that the receiver is no member of, 0: none
 //	RequestVote           Index, LogTerm: of its last entry; Transfer; Context: names the
 //	                      receiver's mark, as the sender knows it, 0: unmarked
 //	RequestVoteReply      Reject, Marked

@@ -115,10 +115,12 @@ type Simulator struct {
 	// Who can do what.
 	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
 
-	reads    uint64   // the id of the last one
-	answered uint64   // the id of the last one that was answered
-	proposed int      // entries, so far
-	digests  []uint64 // of the state machine at each index
+	reads    uint64 // the id of the last one
+	answered uint64 // the id of the last one that was answered
+	proposed int    // entries, so far
+	// addresses is how many have been drawn.
+	addresses int
+	digests   []uint64 // of the state machine at each index
 
 	transcript *transcript.Recorder[string] // nil: none
 }
@@ -144,7 +146,7 @@ func (s *Simulator) run() {
 	}()
 	s.swarm = drawSwarm(s.tape)
 	if s.cfg.Nodes != 0 {
-		s.swarm.nodes = s.cfg.Nodes
+		s.swarm.nodes, s.swarm.joiners = s.cfg.Nodes, 0
 	}
 	if s.cfg.Plain {
 		s.swarm.simplify()

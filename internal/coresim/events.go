@@ -5,7 +5,6 @@ import (
 	"math/bits"
 
 	"github.com/seed-6281cb22/raft"
-	"github.com/seed-6281cb22/raft/internal/quorum"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
@@ -52,6 +51,10 @@ func (s *Simulator) try(k Kind) bool {
 		return s.on(s.sending&awake, s.finishTransfer)
 	case Unreachable:
 		return s.on(s.leaders&awake, s.unreachable)
+	case ChangeMembers:
+		return s.on(s.leaders&awake, s.changeMembers)
+	case HandOver:
+		return s.on(s.leaders&awake, s.handOver)
 	}
 	return s.tryFault(k, awake)
 }
@@ -346,7 +349,7 @@ func (s *Simulator) propose(i int) {
 		batch[k].Data = arena[at : at+size : at+size]
 	}
 	s.before(Propose, n, nil)
-	if _, err := n.core.Propose(s.local(n), batch[:count]); err != nil && !errors.Is(err, raft.ErrOverloaded) {
+	if _, err := n.core.Propose(s.local(n), batch[:count]); err != nil && !errors.Is(err, raft.ErrOverloaded) && !errors.Is(err, raft.ErrTransferring) {
 		s.fail(Refusal, n.id, "a leader refuses a proposal: %v", err)
 	}
 	s.after(Propose, i, nil)
@@ -508,7 +511,7 @@ func (s *Simulator) jump(i int) {
 // persistFails lets a node's oldest write fail: it stops for good. A minority
 // may.
 func (s *Simulator) persistFails(i int) {
-	if s.lost(i) > s.mayLose() {
+	if !s.mayLose(i) {
 		return
 	}
 	s.count(PersistFails)
@@ -523,7 +526,7 @@ func (s *Simulator) persistFails(i int) {
 // wipe loses a node's disk, but for the list that it was founded with, or that
 // too.
 func (s *Simulator) wipe(i int) bool {
-	if s.lost(i) > s.mayLose() {
+	if !s.mayLose(i) {
 		return false
 	}
 	for k := range s.nodes {
@@ -537,27 +540,15 @@ func (s *Simulator) wipe(i int) bool {
 	n := &s.nodes[i]
 	s.endCore(Wipe, i, 0)
 	founding := s.members
-	if s.tape.Chance(0.5) {
+	// Not covered, either: a list that could elect by itself in place of the
+	// voters that there are now.
+	if s.swarm.changes || s.tape.Chance(0.5) {
 		founding = raftpb.Membership{}
 	}
 	n.disk.clear(founding)
 	s.check.Wiped(n.id)
 	s.start(i)
 	return true
-}
-
-// mayLose is how many nodes may be without their disks at once.
-func (s *Simulator) mayLose() int { return len(s.nodes) - quorum.Size(len(s.nodes)) }
-
-// lost is how many nodes are marked or broken, with node i among them.
-func (s *Simulator) lost(i int) int {
-	count := 0
-	for k := range s.nodes {
-		if k == i || s.broken.has(k) || !s.nodes[k].disk.hard.Unmarked {
-			count++
-		}
-	}
-	return count
 }
 
 // heal ends all partitions.

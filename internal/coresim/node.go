@@ -44,9 +44,9 @@ type transfer struct {
 
 // found makes the nodes of a cluster and starts them.
 func (s *Simulator) found() {
-	s.members = raftpb.Membership{Members: make([]raftpb.Member, s.swarm.nodes)}
+	s.members = raftpb.Membership{Members: make([]raftpb.Member, s.swarm.nodes-s.swarm.joiners)}
 	for i := range s.members.Members {
-		s.members.Members[i] = raftpb.Member{ID: raftpb.NodeID(i + 1), Voter: true}
+		s.members.Members[i] = raftpb.Member{ID: raftpb.NodeID(i + 1), Address: address(raftpb.NodeID(i+1), 0), Voter: true}
 	}
 	s.digests = append(s.digests, 0)
 	for i := range s.swarm.nodes {
@@ -57,7 +57,10 @@ func (s *Simulator) found() {
 		}
 		n := &s.nodes[i]
 		*n = node{id: raftpb.NodeID(i + 1), disk: n.disk, view: bridge.View{Peers: n.view.Peers}, writes: n.writes, rate: 1024}
-		n.disk.clear(s.members)
+		n.disk.clear(raftpb.Membership{})
+		if i < len(s.members.Members) {
+			n.disk.clear(s.members)
+		}
 		n.disk.hard.Unmarked = s.cfg.Plain
 		if s.swarm.drift > 0 {
 			n.rate += int64(s.tape.Intn(2*s.swarm.drift+1) - s.swarm.drift)

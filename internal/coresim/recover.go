@@ -20,6 +20,9 @@ func (s *Simulator) recoverAll() {
 	if s.failed != nil {
 		return
 	}
+	if !s.until(s.membershipSettled) {
+		s.failMembership()
+	}
 	if !s.until(s.proposeLast) || !s.until(s.allApplied) {
 		s.fail(Liveness, 0, "not all nodes apply a proposal within %d election timeouts", patience)
 	}
@@ -30,7 +33,7 @@ func (s *Simulator) recoverAll() {
 		s.failQuiet()
 	}
 	for i := range s.nodes {
-		if s.up.has(i) && s.failed == nil {
+		if s.up.has(i) && s.failed == nil && s.member(i) {
 			s.readOn(i)
 		}
 	}
@@ -149,7 +152,7 @@ func (s *Simulator) allApplied() bool {
 	}
 	for i := range s.nodes {
 		n := &s.nodes[i]
-		if !s.up.has(i) {
+		if !s.up.has(i) || !s.member(i) {
 			continue
 		}
 		if n.applied != s.nodes[l].view.Last || n.view.Leader != s.nodes[l].id {
@@ -168,7 +171,7 @@ func (s *Simulator) quiet() bool {
 		return false
 	}
 	for i := range s.nodes {
-		if s.up.has(i) && !s.isQuiet(&s.nodes[i]) {
+		if s.up.has(i) && s.member(i) && !s.isQuiet(&s.nodes[i]) {
 			return false
 		}
 	}
@@ -192,7 +195,7 @@ func (s *Simulator) isQuiet(n *node) bool {
 
 func (s *Simulator) failQuiet() {
 	for i := range s.nodes {
-		if n := &s.nodes[i]; s.up.has(i) && !s.isQuiet(n) {
+		if n := &s.nodes[i]; s.up.has(i) && s.member(i) && !s.isQuiet(n) {
 			s.fail(Liveness, n.id, "not at rest %d election timeouts after all was applied: %+v", patience, n.view)
 		}
 	}

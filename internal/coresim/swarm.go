@@ -24,6 +24,8 @@ const (
 	Drop                       // a message
 	Duplicate                  // a message arrives and stays on the way
 	Unreachable                // a leader is told that messages may be lost
+	ChangeMembers              // a leader is asked to change the membership
+	HandOver                   // a leader is asked to transfer leadership
 	Restart                    // of a node that has crashed
 	Crash                      // with none, some, or all of its writes in flight
 	Heal                       // all partitions
@@ -39,7 +41,7 @@ const (
 
 var kindNames = [kinds]string{
 	"deliver", "persist", "apply", "answer log read", "tick", "propose", "read", "compact", "finish transfer", "drop",
-	"duplicate", "unreachable", "restart", "crash", "heal", "partition", "wake", "pause", "starve", "jump", "wipe", "persist fails",
+	"duplicate", "unreachable", "change members", "hand over", "restart", "crash", "heal", "partition", "wake", "pause", "starve", "jump", "wipe", "persist fails",
 }
 
 func (k Kind) String() string { return kindNames[k] }
@@ -62,6 +64,8 @@ const MaxNodes = 7
 // that batches jump over (SCENARIOS.md, M).
 type swarm struct {
 	nodes, events int
+	joiners       int        // of the nodes, those that are no founders
+	changes       bool       // of the membership
 	kinds         [4096]Kind // by their weights
 	reorder       bool       // messages of one link overtake each other
 	batches       int        // messages at most that a node takes before Ready
@@ -95,6 +99,10 @@ func drawSwarm(t *tape.Tape) swarm {
 	s.pace = int64(s.election) / int64(1+(100<<t.Intn(8)))
 	// Safety never rests on clocks, so some may run several times faster.
 	s.drift = [...]int{0, 0, 64, 800}[t.Intn(4)]
+	if s.changes = t.Chance(0.5); s.changes {
+		s.joiners = min(t.Intn(4), MaxNodes-s.nodes)
+		s.nodes += s.joiners
+	}
 	s.drawKinds(t)
 	return s
 }
@@ -102,8 +110,9 @@ func drawSwarm(t *tape.Tape) swarm {
 // simplify leaves out what Config.Plain leaves out.
 func (s *swarm) simplify() {
 	s.batches = 1
+	s.nodes, s.joiners = s.nodes-s.joiners, 0
 	for at, k := range s.kinds {
-		if k == Compact || k == Wipe || k == PersistFails {
+		if k == Compact || k == ChangeMembers || k == HandOver || k == Wipe || k == PersistFails {
 			s.kinds[at] = Deliver
 		}
 	}
@@ -137,6 +146,9 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 		Jump:          some(4),
 		Wipe:          some(3),
 		PersistFails:  some(1),
+	}
+	if s.changes {
+		w[ChangeMembers], w[HandOver] = 1+t.Intn(30), some(10)
 	}
 	w[FinishTransfer] = 5 + t.Intn(50)
 	w[Restart], w[Heal], w[Wake] = 2+t.Intn(20), 2+t.Intn(10), 2+t.Intn(10)

@@ -169,7 +169,9 @@ func (c *Checker) checkBounds(n *node, v *bridge.View) {
 	if v.Stopped {
 		return
 	}
-	own := 2 * entryOverhead // of a term's first entry, which bypasses the limits
+	// A term's first entry and the memberships bypass the limits; of these all
+	// but the last are committed, and not yet durable here.
+	own := 2*entryOverhead + 4*(entryOverhead+memberBytes*len(v.Membership.Members))
 	if limit := v.MaxWindowBytes + v.MaxUncommittedBytes + n.largest + own; v.WindowBytes > limit {
 		c.fail(Bounds, n, "a window of %d bytes, more than %d", v.WindowBytes, limit)
 	}
@@ -200,6 +202,9 @@ func (c *Checker) checkInFlight(n *node, v *bridge.View, m *match, p *bridge.Pee
 			v.MaxInFlight, limit)
 	}
 }
+
+// memberBytes is about what a member takes in an entry.
+const memberBytes = 32
 
 // heldKinds is how many messages for one peer may wait at once: one of each
 // type.
