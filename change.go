@@ -109,7 +109,7 @@ func (r *Raft) ChangeMembership(now Instant, changes ...Change) (Index, error) {
 		return 0, err
 	}
 	r.leading.promotions = nil
-	if hasIntent(&m) && !r.promotionsPending(&m) {
+	if hasIntent(&m) && !hasPromotion(&m) {
 		m = entered(&m)
 	}
 	r.appendMembership(m)
@@ -237,6 +237,10 @@ func hasIntent(m *Membership) bool {
 	return slices.ContainsFunc(m.Members, func(member Member) bool { return member.Intent != IntentStay })
 }
 
+func hasPromotion(m *Membership) bool {
+	return slices.ContainsFunc(m.Members, func(member Member) bool { return member.Intent == IntentVoter })
+}
+
 // entered returns the joint membership that turns m's intents into votes: who
 // votes in m is outgoing, who is to vote is incoming.
 func entered(m *Membership) Membership {
@@ -272,7 +276,7 @@ func left(m *Membership) Membership {
 // (so that a new leader finishes what it finds in its log).
 func (r *Raft) advanceMembership() {
 	latest := r.members.latest()
-	if r.commit < max(latest.Index, r.leading.first) {
+	if r.commit < max(latest.Index, r.leading.first) || r.leading.handedOver {
 		return
 	}
 	m := &latest.Membership
@@ -297,12 +301,16 @@ func (r *Raft) advanceMembership() {
 // promotion is how far a learner has come on its way to voting. It has caught
 // up when it holds all that the log held at the beginning of a round, in less
 // than an election timeout (dissertation §4.2.1): what came since would hold up
-// commits for less than that. Rounds go on while it waits for others.
+// commits for less than that. Rounds go on while it waits for others. And it has
+// answered a heartbeat that was sent after its promotion was asked for: one
+// whose volume was lost before would else be found out as a voter, where it
+// might be one too many.
 type promotion struct {
 	id     NodeID
 	target Index   // what the log held when the round began
 	since  Instant // when it began
 	done   bool
+	round  uint64 // of heartbeats, that it must have answered
 }
 
 // promotionsPending reports whether somebody who is to vote has not caught up.
@@ -324,7 +332,9 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	l, timeout := &r.leading, r.cfg.ElectionTimeout
 	i := slices.IndexFunc(l.promotions, func(q promotion) bool { return q.id == id })
 	if i < 0 {
-		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now})
+		l.round++
+		r.heartbeatAll()
+		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now, round: l.round})
 		i = len(l.promotions) - 1
 	}
 	q := &l.promotions[i]
@@ -336,5 +346,5 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	case !inTime:
 		q.done = false // it was, and has fallen behind
 	}
-	return q.done && r.now < p.contact.Add(timeout)
+	return q.done && p.round >= q.round && r.now < p.contact.Add(timeout)
 }

@@ -195,6 +195,7 @@ func (r *Raft) Ready() Ready {
 		if r.members.changing {
 			r.advanceMembership()
 		}
+		r.handOver()
 	}
 	r.releaseWindow()
 	if r.role == Leader {

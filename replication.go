@@ -121,14 +121,13 @@ func (r *Raft) heartbeat() {
 	r.leading.round++
 	r.heartbeatAll()
 	r.bidFarewell()
-	r.leading.handedOver = false // what was sent may have been lost
+	r.handOverAgain()
 	for i := range r.peers {
 		p := &r.peers[i]
-		r.handOver(p)
 		// A mark ends with an entry that was appended after it was heard of.
 		// That can wait: a mark is named anew with each start of its replica,
 		// and while nothing is committed there may be many.
-		if p.marked && r.log.last < p.unmark && !r.overloaded(entryOverhead) {
+		if p.marked && r.log.last < p.unmark && !r.overloaded(entryOverhead) && !r.leading.handedOver {
 			r.appendOwn(Entry{Type: EntryEmpty})
 		}
 	}
@@ -416,7 +415,6 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleRejection(p, m)
 	} else {
 		r.handleAcknowledgement(p, m)
-		r.handOver(p)
 	}
 	return nil
 }

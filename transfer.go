@@ -39,7 +39,6 @@ func (r *Raft) TransferLeadership(now Instant, to NodeID) error {
 	l.transferee, l.transferUntil = p.id, r.now.Add(r.cfg.ElectionTimeout)
 	p.notify = true
 	r.event(Event{Kind: EventTransfer, Peer: p.id})
-	r.handOver(p)
 	return nil
 }
 
@@ -58,14 +57,25 @@ func (r *Raft) successor(id NodeID) *progress {
 	return best
 }
 
-// handOver tells p to campaign if it is the target and holds the whole log.
-func (r *Raft) handOver(p *progress) {
+// handOver tells the target to campaign once it holds the whole log. From then
+// on nothing is appended until the transfer ends, else the target would lose for
+// want of it.
+func (r *Raft) handOver() {
 	l := &r.leading
-	if p.id != l.transferee || p.match != r.log.last || l.handedOver {
+	if l.transferee == 0 || l.handedOver {
 		return
 	}
-	l.handedOver = true
-	r.send(Message{Type: raftpb.TimeoutNow, To: p.id})
+	if p := r.peer(l.transferee); p != nil && p.match == r.log.last {
+		l.handedOver = true
+		r.send(Message{Type: raftpb.TimeoutNow, To: p.id})
+	}
+}
+
+// handOverAgain is part of every heartbeat: what was sent may have been lost.
+func (r *Raft) handOverAgain() {
+	if l := &r.leading; l.handedOver {
+		r.send(Message{Type: raftpb.TimeoutNow, To: l.transferee})
+	}
 }
 
 // transferFailed ends a transfer without another leader.

@@ -55,6 +55,7 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 		}
 		c.checkInFlight(n, v, m, p)
 	}
+	n.matches = n.matches[:len(v.Peers)] // who is added again begins anew
 }
 
 // checkMatch: what a leader takes for durable at a peer, that peer has
