@@ -301,16 +301,15 @@ func (r *Raft) advanceMembership() {
 // promotion is how far a learner has come on its way to voting. It has caught
 // up when it holds all that the log held at the beginning of a round, in less
 // than an election timeout (dissertation §4.2.1): what came since would hold up
-// commits for less than that. Rounds go on while it waits for others. And it has
-// answered a heartbeat that was sent after its promotion was asked for: one
-// whose volume was lost before would else be found out as a voter, where it
-// might be one too many.
+// commits for less than that. Rounds go on while it waits for others. The first
+// one begins with the entry that says the intent: who holds that had its volume
+// then, and one that has lost it is not found out only as a voter, when it might
+// be one too many.
 type promotion struct {
 	id     NodeID
 	target Index   // what the log held when the round began
 	since  Instant // when it began
 	done   bool
-	round  uint64 // of heartbeats, that it must have answered
 }
 
 // promotionsPending reports whether somebody who is to vote has not caught up.
@@ -332,9 +331,7 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	l, timeout := &r.leading, r.cfg.ElectionTimeout
 	i := slices.IndexFunc(l.promotions, func(q promotion) bool { return q.id == id })
 	if i < 0 {
-		l.round++
-		r.heartbeatAll()
-		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now, round: l.round})
+		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now})
 		i = len(l.promotions) - 1
 	}
 	q := &l.promotions[i]
@@ -346,5 +343,5 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	case !inTime:
 		q.done = false // it was, and has fallen behind
 	}
-	return q.done && p.round >= q.round && r.now < p.contact.Add(timeout)
+	return q.done && r.now < p.contact.Add(timeout)
 }

@@ -125,7 +125,7 @@ func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.unordered(len(l.promotions), func(i int) {
 		p := &l.promotions[i]
 		f.node(p.id)
-		f.number(uint64(p.target), p.round)
+		f.number(uint64(p.target))
 		f.since(p.since, r.cfg.ElectionTimeout)
 		f.flag(p.done)
 	})

@@ -65,6 +65,28 @@ func TestScenarioE6TransferInTheMidstOfAJointMembership(t *testing.T) {
 	c.requireSettled([]NodeID{1, 2}, 1, 2)
 }
 
+// The joint membership is committed when the target has been told, but does not
+// know it yet: its end waits, or the target would lose for want of it.
+func TestScenarioE6NothingIsAppendedOnceTheTargetIsTold(t *testing.T) {
+	c := newLedCluster(t, 5, 0)
+	require.NoError(t, c.changeMembership(1, Remove(5)))
+	require.NoError(t, c.transfer(1, 2))
+	c.persistAll(1)
+	c.pass(between(raftpb.AppendEntries, 1, 2))
+	c.persistAll(2)
+	c.pass(between(raftpb.AppendEntriesReply, 2, 1))
+	last := c.node(1).r.Last()
+	c.pass(between(raftpb.AppendEntries, 1, 0))
+	c.persistAll(3, 4)
+	c.pass(between(raftpb.AppendEntriesReply, 0, 1))
+	require.Equal(t, last, c.node(1).r.Commit())
+	require.Equal(t, last, c.node(1).r.Last())
+	c.settle()
+	c.requireLeader(2)
+	require.Equal(t, Term(2), c.node(2).r.Term())
+	c.requireSettled([]NodeID{1, 2, 3, 4}, 1, 2, 3, 4)
+}
+
 // A transfer catches the target up first, also one that is behind while writes
 // are under way; it passes pre-vote, though everybody hears from a leader; none
 // of the proposals that were taken is lost, the others are refused; and a lost

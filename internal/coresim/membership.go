@@ -123,9 +123,8 @@ func (s *Simulator) viable(m *raftpb.Membership, lost nodeSet) bool {
 // mayLose reports whether node i may lose its disk: whichever membership comes
 // to be in force, majorities are left.
 func (s *Simulator) mayLose(i int) bool {
-	for k := range s.nodes {
-		n := &s.nodes[k]
-		if m := n.view.Membership; m != nil && len(m.Members) > 0 && !s.viable(m, only(i)) {
+	for m := range s.check.InForce {
+		if !s.viable(m, only(i)) {
 			return false
 		}
 	}

@@ -1,6 +1,8 @@
 package invariant
 
 import (
+	"slices"
+
 	"github.com/seed-6281cb22/raft/internal/bridge"
 	"github.com/seed-6281cb22/raft/internal/quorum"
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -40,22 +42,30 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 		c.elected(n, v)
 		n.matches = n.matches[:0]
 	}
+	if len(n.matches) == 0 || v.MembershipIndex != n.before.membershipIndex {
+		n.matches = matchesOf(v, n.matches)
+	}
 	for i := range v.Peers {
-		p := &v.Peers[i]
-		if i == len(n.matches) {
-			n.matches = append(n.matches, match{peer: p.ID, window: p.Window})
-		}
-		m := &n.matches[i]
-		if m.peer != p.ID {
-			*m = match{peer: p.ID, window: p.Window}
-		}
+		p, m := &v.Peers[i], &n.matches[i]
 		if m.index != p.Match || p.Next <= p.Match {
 			c.checkMatch(n, v, p)
 			m.index = p.Match
 		}
 		c.checkInFlight(n, v, m, p)
 	}
-	n.matches = n.matches[:len(v.Peers)] // who is added again begins anew
+}
+
+// matchesOf returns a match for each peer, those of old for who stays.
+func matchesOf(v *bridge.View, old []match) []match {
+	matches := make([]match, len(v.Peers))
+	for i := range v.Peers {
+		p := &v.Peers[i]
+		matches[i] = match{peer: p.ID, window: p.Window}
+		if k := slices.IndexFunc(old, func(m match) bool { return m.peer == p.ID }); k >= 0 {
+			matches[i] = old[k]
+		}
+	}
+	return matches
 }
 
 // checkMatch: what a leader takes for durable at a peer, that peer has

@@ -137,3 +137,21 @@ func (c *Checker) checkRemoved(n *node) {
 	}
 	c.fail(Removed, n, "it believes that it was removed, and never was")
 }
+
+// InForce calls yield with the memberships that some node may yet count by: the
+// newest one that is committed, and all that may come to be, until yield
+// returns false. They are not to be changed.
+func (c *Checker) InForce(yield func(*raftpb.Membership) bool) {
+	newest := c.founders
+	for i := range c.memberships {
+		m := &c.memberships[i]
+		if t, known := c.committed.term(m.index); m.index > c.committed.last {
+			if !yield(&raftpb.Membership{Members: m.members}) {
+				return
+			}
+		} else if !known || t == m.term {
+			newest = m.members
+		}
+	}
+	yield(&raftpb.Membership{Members: newest})
+}
