@@ -193,6 +193,8 @@ func (c *Checker) checkInFlight(n *node, v *bridge.View, m *match, p *bridge.Pee
 	switch {
 	case m.told:
 		m.window = max(m.window, p.Window)
+	case p.Window != m.window && p.InFlight > 1:
+		m.told = true // it had told of just what the leader assumed
 	case p.Window != m.window:
 		m.told, m.window = true, p.Window
 	}
