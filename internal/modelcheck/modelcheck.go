@@ -17,8 +17,10 @@
 //
 // # What is not
 //
-// Reads, and changes of the membership, for which the core has no API yet.
-// Options says what the bounds exclude. Time has no length: more than every
+// Reads, and changes of the membership, for which the core has no API yet; disks
+// that lose what they have completed; log reads and applying that take their
+// time; a sender who hears that its snapshot has arrived (it hears that it may
+// not have). Options says what the bounds exclude. Time has no length: more than every
 // timeout passes from one event of a node to its next, and which timers fire is
 // a choice. So no pre-vote is refused because a leader was heard from lately,
 // which no safety rests on.

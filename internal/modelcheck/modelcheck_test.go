@@ -115,6 +115,39 @@ func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 	}
 }
 
+// reached are the states of the nodes, and what is remembered of their past,
+// that some state has, whatever its messages.
+func reached(t *testing.T, c *checker) map[hash128]bool {
+	_, err := c.run(context.Background(), nil)
+	require.NoError(t, err)
+	found := map[hash128]bool{}
+	for n := range c.parents {
+		s := c.replay(c.way(uint32(n)), nil)
+		s.messages = nil
+		found[c.fingerprint(&s)] = true
+	}
+	t.Logf("%d states, %d of them without their messages", len(c.parents), len(found))
+	return found
+}
+
+// Without the messages that nobody needs, and with answers that need no event,
+// the nodes come into the same states.
+func TestForgottenMessagesAndAnswersHideNoState(t *testing.T) {
+	for name, o := range map[string]Options{
+		"elections":          {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
+		"three nodes":        {Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2},
+		"replication":        {Nodes: 2, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 1, MaxCrashes: 1},
+		"a slow disk":        {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1},
+		"founders, one term": {Nodes: 2, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, Start: Founders},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain := newChecker(o)
+			plain.plain = true
+			require.Equal(t, reached(t, plain), reached(t, newChecker(o)))
+		})
+	}
+}
+
 // The way to every state that is kept leads to that state.
 func TestReplayLeadsToTheState(t *testing.T) {
 	c := newChecker(Options{Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, MaxStates: 5000})
