@@ -115,7 +115,7 @@ func TestSymmetryHidesNoViolation(t *testing.T) {
 // ones among its permutations, and for all of them.
 func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 	for name, o := range map[string]Options{
-		"elections":   {Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2},
+		"elections":   {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
 		"replication": {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 1, MaxProposals: 1},
 		"two nodes":   {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: Unlimited, MaxCrashes: 1, MaxWrites: 1},
 	} {

@@ -37,7 +37,7 @@ func Small() []Bounds {
 			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 1, MaxRounds: 1, MaxCompactions: 1, MaxCrashes: 1, MaxWrites: 1,
 		}},
 		{"founders", Options{
-			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxWrites: 1, MaxCrashes: 1, Start: Founders,
+			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxWrites: 1, Start: Founders,
 		}},
 		{"a lone node", Options{
 			Nodes: 1, MaxTerm: 3, MaxLog: 3, MaxTimeouts: Unlimited, MaxProposals: Unlimited, MaxCrashes: Unlimited, MaxWrites: 3,
