@@ -222,10 +222,37 @@ func (d *driver) campaign(id raft.NodeID) {
 func (d *driver) elect(id raft.NodeID) {
 	d.campaign(id)
 	d.persistAll(id)
+	d.vote(id)
+}
+
+// hearOfTerm lets a node, which loses all other messages, ask for pre-votes
+// and learn of a term from the answers.
+func (d *driver) hearOfTerm(id raft.NodeID, term raft.Term) {
+	d.net = nil
+	d.now = max(d.now, d.host(id).core.Deadline())
+	d.tick(id)
+	d.deliver(raftpb.PreVote)
+	d.deliver(raftpb.PreVoteReply)
+	d.persistAll(id)
+	require.Equal(d.t, term, d.host(id).core.Term())
+}
+
+// vote delivers the requests for votes, and the votes.
+func (d *driver) vote(id raft.NodeID) {
 	d.deliver(raftpb.RequestVote)
 	for _, h := range d.hosts {
 		d.persistAll(h.id)
 	}
 	d.deliver(raftpb.RequestVoteReply)
 	require.Equal(d.t, raft.Leader, d.host(id).core.Role())
+}
+
+// lines are those of the trace that match, for readers.
+func (d *driver) lines(match func(event) bool) (lines []string) {
+	for _, e := range d.r.events() {
+		if match(e) {
+			lines = append(lines, describe(e))
+		}
+	}
+	return lines
 }
