@@ -71,7 +71,7 @@ func TestTracesAreDeterministic(t *testing.T) {
 // before its own disk has it; its Ready stands where it sends. What node 2 is
 // sent twice was sent twice. Node 2 restarts and votes for node 3, which leads in term 2.
 func TestTranscript(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	first := d.take(between(raftpb.AppendEntries, 1, 2))
 	d.receive(first)
@@ -145,7 +145,7 @@ const transcript = `
 // A term that a node has only heard of, in an answer to a pre-vote, is not
 // shown, not even after a restart. It campaigns through it.
 func TestATermThatWasHeardOf(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.campaign(1)
 	d.persistAll(1)
 	d.take(between(raftpb.RequestVote, 1, 3)) // lost
@@ -167,7 +167,7 @@ func TestATermThatWasHeardOf(t *testing.T) {
 
 // What is refused for a term that is not shown yet is left out.
 func TestRefusedForATermThatWasHeardOf(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.campaign(1)
 	d.persistAll(1)
 	request := d.take(between(raftpb.RequestVote, 1, 3))
@@ -194,7 +194,7 @@ func TestRefusedForATermThatWasHeardOf(t *testing.T) {
 // What is rejected, for its term or for the log before it, is shown as it was
 // sent, and so is the answer.
 func TestRejections(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	d.propose(1, 1)
 	late := d.take(between(raftpb.AppendEntries, 1, 3))
@@ -225,7 +225,7 @@ func TestRejections(t *testing.T) {
 // Votes that are refused, for another vote, for the log or for the term, are
 // shown as refused.
 func TestRefusedVotes(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.campaign(1)
 	d.campaign(2)
 	d.persistAll(1)
@@ -255,7 +255,7 @@ func TestRefusedVotes(t *testing.T) {
 // A line is an object of etcd-io/raft's schema. The lines stay in their order
 // when its validate.sh sorts them by all that follows the second colon.
 func TestLines(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	d.deliver(raftpb.AppendEntries)
 	r := d.r

@@ -70,7 +70,7 @@ func TestWrongRunsAreRefused(t *testing.T) {
 		}, "1 ReceiveRequestVoteRequest"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDriver(t, 3, 1, nil)
+			d := newDriver(t, 3)
 			c.run(d)
 			require.Empty(t, d.r.Ended())
 			require.ErrorContains(t, checkTrace(d.r.events()), c.want)
@@ -134,7 +134,7 @@ func TestAlteredTracesAreRefused(t *testing.T) {
 // Each line is needed: without it the trace is refused, except for one that
 // only adds to what the specification would have allowed anyway.
 func TestLeftOutLinesAreMissed(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	d.deliver(raftpb.AppendEntries)
 	d.persistAll(2)
@@ -189,18 +189,18 @@ func TestWhereARecordingEnds(t *testing.T) {
 		"a membership that is no": {Write: raft.Write{Seq: 1, HardState: raft.HardState{Unmarked: true}, Entries: []raft.Entry{{Index: 1, Term: 1, Type: raft.EntryMembership, Data: []byte{1}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDriver(t, 1, 1, nil)
+			d := newDriver(t, 1)
 			d.r.Stepped(1, d.host(1).core, &rd)
 			require.NotEmpty(t, d.r.Ended())
 		})
 	}
 	t.Run("a snapshot received", func(t *testing.T) {
-		d := newDriver(t, 1, 1, nil)
+		d := newDriver(t, 1)
 		d.r.Received(1, &raft.Message{Type: raftpb.InstallSnapshot, From: 2, To: 1, Term: 1}, d.host(1).core, &raft.Ready{})
 		require.Equal(t, "node 1 receives a snapshot", d.r.Ended())
 	})
 	t.Run("a leader loses what others have received", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.deliver(raftpb.AppendEntries) // the leader's own write is under way
 		require.EqualValues(t, d.host(1).writes[0].Seq, d.r.Revealed(1))
@@ -212,7 +212,7 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.NoError(t, checkTrace(d.r.events()))
 	})
 	t.Run("others receive what a leader has lost", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.crash(1, 0)
 		require.Empty(t, d.r.Ended())
@@ -221,7 +221,7 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.NoError(t, checkTrace(d.r.events()))
 	})
 	t.Run("others receive what a leader has lost, and it tells them nothing", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.persistAll(1)
 		d.deliver(raftpb.AppendEntries)
@@ -239,7 +239,7 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.Empty(t, d.r.Ended())
 	})
 	t.Run("a crash spares what others have received", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.deliver(raftpb.AppendEntries)
 		d.propose(1, 1) // a second write, of which nobody knows
