@@ -164,7 +164,7 @@ func TestPanicIsAFailure(t *testing.T) {
 func BenchmarkEvents(b *testing.B) {
 	b.ReportAllocs()
 	var s Simulator
-	events, seed := 0, uint64(0)
+	events, seed, before := 0, uint64(0), cpuTime()
 	for b.Loop() {
 		result, err := s.Run(Config{}, tape.FromSeed(seed))
 		require.NoError(b, err)
@@ -172,5 +172,8 @@ func BenchmarkEvents(b *testing.B) {
 		seed++
 	}
 	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+	if used := cpuTime() - before; used > 0 {
+		b.ReportMetric(float64(events)/used.Seconds(), "events/cpu-s")
+	}
 	b.ReportMetric(float64(events)/float64(b.N), "events/op")
 }
