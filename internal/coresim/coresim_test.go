@@ -3,7 +3,9 @@ package coresim
 import (
 	"flag"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,9 +28,7 @@ func TestSwarm(t *testing.T) {
 	for seed := *from; seed < *from+*runs; seed++ {
 		result, err := s.Run(Config{}, tape.FromSeed(seed))
 		if err != nil {
-			_, err = s.Run(Config{Transcript: true}, tape.FromSeed(seed))
-			t.Fatalf("go test ./internal/coresim -run TestSwarm -coresim.from %d -coresim.runs 1\n%s\n%v",
-				seed, err.(*Failure).Transcript, err)
+			t.Fatal(Explain(Config{}, seed))
 		}
 		total.add(&result)
 	}
@@ -119,22 +119,32 @@ func TestFailureIsFoundAndRepeated(t *testing.T) {
 	require.NotNil(t, found)
 	require.Equal(t, invariant.MatchTruthful, found.Failure.Violation.Checker)
 	require.Positive(t, found.Events)
-	require.Empty(t, found.Failure.Transcript)
 
 	recorded := tape.FromSeed(found.Seed)
 	recording := recorded.Record()
-	_, err := Run(Config{Observer: &liar{change: acknowledgesTooMuch}}, recorded)
+	result, err := Run(Config{Observer: &liar{change: acknowledgesTooMuch}}, recorded)
 	require.Error(t, err)
-	_, err = Run(Config{Observer: &liar{change: acknowledgesTooMuch}, Transcript: true}, tape.Replay(recording))
+	require.Empty(t, result.Transcript)
+	result, err = Run(Config{Observer: &liar{change: acknowledgesTooMuch}, Transcript: true}, tape.Replay(recording))
 	var failure *Failure
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, found.Failure.Event, failure.Event)
 	require.Equal(t, found.Failure.Violation, failure.Violation)
-	require.Contains(t, failure.Transcript, "AppendEntriesReply")
+	require.Contains(t, result.Transcript, "AppendEntriesReply")
 	var violation *invariant.Violation
 	require.ErrorAs(t, err, &violation)
 
 	require.Nil(t, Hunt(0, 2))
+
+	report := Explain(Config{Observer: &liar{change: acknowledgesTooMuch}}, found.Seed)
+	require.Contains(t, report.Violation, invariant.MatchTruthful)
+	require.Contains(t, report.Transcript, "AppendEntriesReply")
+	require.Less(t, len(report.Reduced.Decisions), len(recording.Decisions)/2)
+	path := report.ReplayReduced[strings.LastIndexByte(report.ReplayReduced, ' ')+1:]
+	defer os.Remove(path)
+	file, err := tape.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, report.Reduced.Decisions, file.Recording.Decisions)
 }
 
 // When the faults have stopped everything must go on: a cluster in which

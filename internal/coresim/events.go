@@ -96,14 +96,19 @@ func (s *Simulator) carry(k Kind) bool {
 	case s.swarm.batches > 1 && s.up.has(to):
 		s.deliverBatch(at, 1+s.tape.Intn(min(s.swarm.batches, int(s.net.links[at].count))))
 	default:
-		s.count(Deliver)
-		parcel := s.net.take(at, position)
-		if s.up.has(to) {
-			s.receive(Deliver, to, &s.net.parcels[parcel].m)
-		}
-		s.net.release(parcel)
+		s.deliverOne(at, position)
 	}
 	return true
+}
+
+// deliverOne gives a node, if it is up, one message of a link.
+func (s *Simulator) deliverOne(at int, position uint32) {
+	s.count(Deliver)
+	parcel := s.net.take(at, position)
+	if to := at / 8; s.up.has(to) {
+		s.receive(Deliver, to, &s.net.parcels[parcel].m)
+	}
+	s.net.release(parcel)
 }
 
 // receive gives a node one message.
@@ -146,16 +151,13 @@ func (s *Simulator) persist(i int) {
 	if count > 1 {
 		count = 1 + s.tape.Intn(count)
 	}
-	seq := uint64(0)
 	for range count {
-		w := n.writes.pop()
-		n.disk.write(w)
-		seq = w.seq
+		n.makeDurable(n.writes.pop())
 	}
 	s.writing.set(i, n.writes.len() > 0)
 	s.before(Persist, n, nil)
-	s.check.WriteDurable(n.id, seq)
-	n.core.Persisted(s.local(n), seq)
+	s.check.WriteDurable(n.id, n.durable)
+	n.core.Persisted(s.local(n), n.durable)
 	s.after(Persist, i, nil)
 }
 

@@ -14,7 +14,7 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 	case Restart:
 		return s.on(all&^s.up&^s.broken, s.restart)
 	case Crash:
-		return s.on(s.up, func(i int) { s.count(Crash); s.endCore(Crash, i, s.tape.Intn(s.nodes[i].writes.len()+1)) })
+		return s.on(s.up, s.crashNow)
 	case Heal:
 		return s.heal()
 	case Partition:
@@ -40,6 +40,14 @@ func (s *Simulator) restart(i int) {
 	s.start(i)
 }
 
+// crashNow crashes a node: of its writes in flight the first few survive.
+func (s *Simulator) crashNow(i int) {
+	s.count(Crash)
+	n := &s.nodes[i]
+	spared := s.spared(n)
+	s.endCore(Crash, i, spared+s.tape.Intn(n.writes.len()-spared+1))
+}
+
 // endCore ends a node's core.
 func (s *Simulator) endCore(k Kind, i, survived int) {
 	n := &s.nodes[i]
@@ -49,7 +57,7 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 		s.note(k, n, nil)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Now: s.local(n)}
+		s.event = Event{Kind: k, Node: n.id, Now: s.local(n), Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
 }
@@ -66,11 +74,11 @@ func (s *Simulator) wake(i int) {
 			break
 		}
 		at := bits.TrailingZeros64(links)
-		count := 1
 		if s.swarm.batches > 1 {
-			count = int(s.net.links[at].count)
+			s.deliverBatch(at, int(s.net.links[at].count))
+		} else {
+			s.deliverOne(at, 0)
 		}
-		s.deliverBatch(at, count)
 	}
 	s.tickNode(i)
 }
@@ -144,11 +152,11 @@ func (s *Simulator) lost(i int) int {
 
 // heal ends all partitions.
 func (s *Simulator) heal() bool {
-	if s.blocked == [maxNodes]nodeSet{} {
+	if s.blocked == [MaxNodes]nodeSet{} {
 		return false
 	}
 	s.count(Heal)
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	return true
 }
 

@@ -19,6 +19,7 @@ type node struct {
 	rate   int64 // of its clock, in 1/1024
 
 	writes   writeQueue
+	durable  uint64 // the newest of its writes that is on the disk
 	apply    []raftpb.Entry
 	restore  bool
 	logReads []raft.LogRead
@@ -57,6 +58,7 @@ func (s *Simulator) found() {
 		n := &s.nodes[i]
 		*n = node{id: raftpb.NodeID(i + 1), disk: n.disk, view: bridge.View{Peers: n.view.Peers}, writes: n.writes, rate: 1024}
 		n.disk.clear(s.members)
+		n.disk.hard.Unmarked = s.cfg.Plain
 		if s.swarm.drift > 0 {
 			n.rate += int64(s.tape.Intn(2*s.swarm.drift+1) - s.swarm.drift)
 		}
@@ -84,7 +86,7 @@ func (s *Simulator) start(i int) {
 		s.fail(Refusal, n.id, "it does not start from %+v: %v", state, err)
 		return
 	}
-	n.core = core
+	n.core, n.durable = core, 0
 	s.forget(i)
 	s.up.set(i, true)
 	s.before(Restart, n, nil)
@@ -120,17 +122,31 @@ func (s *Simulator) forget(i int) {
 func (s *Simulator) crash(i, survived int) {
 	n := &s.nodes[i]
 	for range survived {
-		n.disk.write(n.writes.pop())
+		n.makeDurable(n.writes.pop())
 	}
 	s.check.Crashed(n.id)
 	n.core = nil
 	s.forget(i)
 }
 
+func (n *node) makeDurable(w *pendingWrite) {
+	n.disk.write(w)
+	n.durable = w.seq
+}
+
+// spared is how many of a node's writes in flight must survive a crash.
+func (s *Simulator) spared(n *node) int {
+	if s.cfg.Spare == nil {
+		return 0
+	}
+	newest := s.cfg.Spare(n.id)
+	return int(max(newest, n.durable) - n.durable)
+}
+
 // before tells the observer what is about to happen.
 func (s *Simulator) before(k Kind, n *node, m *raftpb.Message) {
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n)}
+		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Durable: n.durable}
 		s.cfg.Observer.Before(&s.event)
 	}
 }
@@ -153,7 +169,7 @@ func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 		s.noteReady(n, rd)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: rd}
+		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: rd, Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
 	s.take(i, rd)

@@ -38,7 +38,7 @@ func (s *Simulator) recoverAll() {
 
 // calm ends all faults.
 func (s *Simulator) calm() {
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	s.swarm.reorder, s.swarm.late = false, false
 	for i := range s.nodes {
 		n := &s.nodes[i]

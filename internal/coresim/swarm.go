@@ -44,8 +44,17 @@ var kindNames = [kinds]string{
 
 func (k Kind) String() string { return kindNames[k] }
 
-// maxNodes bounds the nodes of a cluster.
-const maxNodes = 7
+// Fault reports whether k is what a user would call a fault.
+func (k Kind) Fault() bool {
+	switch k {
+	case Drop, Duplicate, Unreachable, Crash, Partition, Pause, Starve, Jump, Wipe, PersistFails:
+		return true
+	}
+	return false
+}
+
+// MaxNodes bounds the nodes of a cluster.
+const MaxNodes = 7
 
 // swarm is one run's faults and configuration. Without drawing the
 // configuration too, whole classes of defects stay out of reach: where a
@@ -88,6 +97,16 @@ func drawSwarm(t *tape.Tape) swarm {
 	s.drift = [...]int{0, 0, 64, 800}[t.Intn(4)]
 	s.drawKinds(t)
 	return s
+}
+
+// simplify leaves out what Config.Plain leaves out.
+func (s *swarm) simplify() {
+	s.batches = 1
+	for at, k := range s.kinds {
+		if k == Compact || k == Wipe || k == PersistFails {
+			s.kinds[at] = Deliver
+		}
+	}
 }
 
 // drawKinds draws the weights of the kinds of events: half of the faults are

@@ -27,8 +27,11 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 			c.checkVote(n, m.Term, m.To)
 		}
 	case raftpb.PreVote, raftpb.PreVoteReply:
-		// It may have been held since it was a founder, in the same term.
-		if !v.Unmarked && !n.before.founder() && n.foundingIn != v.Term && (m.Type == raftpb.PreVote || !m.Reject) {
+		// It may have been held since it was a founder, in the same term; or it
+		// came together with what has changed that, its first entry say, which
+		// is not durable yet.
+		founding := n.before.founder() || n.foundingIn == v.Term || n.disk.last == 0 && n.hard.Vote == 0
+		if !v.Unmarked && !founding && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}
 	}
