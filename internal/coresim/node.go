@@ -23,14 +23,14 @@ type node struct {
 	apply    []raftpb.Entry
 	restore  bool
 	logReads []raft.LogRead
-	answered *answer // the last LogRead, which may be answered once more
+	answered answer // a LogRead that may be answered once more
 	sends    []transfer
 
 	applied raftpb.Index
 	digest  uint64 // of what is applied
 }
 
-// answer is an answered LogRead.
+// answer is an answered LogRead; without entries it is none.
 type answer struct {
 	request raft.LogRead
 	entries []raftpb.Entry
@@ -109,9 +109,10 @@ func checked(state *raft.State) *invariant.State {
 func (s *Simulator) forget(i int) {
 	n := &s.nodes[i]
 	n.writes.reset()
-	n.apply, n.restore, n.answered, n.applied, n.digest = nil, false, nil, 0, 0
+	n.apply, n.restore, n.applied, n.digest = nil, false, 0, 0
+	n.answered.entries = n.answered.entries[:0]
 	n.logReads, n.sends = n.logReads[:0], n.sends[:0]
-	for _, set := range []*nodeSet{&s.up, &s.paused, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
+	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
 		set.set(i, false)
 	}
 }
@@ -154,24 +155,24 @@ func (s *Simulator) before(k Kind, n *node, m *raftpb.Message) {
 // delivered, if it was one.
 func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	n := &s.nodes[i]
-	rd := n.core.Ready()
-	v := &n.view
+	s.ready = n.core.Ready()
+	rd, v := &s.ready, &n.view
 	bridge.Inspect(n.core, v)
 	s.step = invariant.Step{
 		Delivered: m, Ticked: k == Tick, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
 		Write: invariant.Write{Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries},
 	}
 	s.check.Stepped(&s.step)
-	s.hash(n, &rd)
+	s.hash(n, rd)
 	if s.cfg.Transcript {
 		s.note(k, n, m)
-		s.noteReady(n, &rd)
+		s.noteReady(n, rd)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: &rd, Durable: n.durable}
+		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: rd, Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
-	s.take(i, &rd)
+	s.take(i, rd)
 	s.leaders.set(i, v.Role == bridge.Leader)
 	s.result.Terms = max(s.result.Terms, v.Term)
 	if err := s.check.Err(); err != nil && s.failed == nil {

@@ -38,7 +38,7 @@ func (s *Simulator) recoverAll() {
 
 // calm ends all faults.
 func (s *Simulator) calm() {
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	s.swarm.reorder, s.swarm.late = false, false
 	for i := range s.nodes {
 		n := &s.nodes[i]
@@ -46,11 +46,12 @@ func (s *Simulator) calm() {
 		case s.broken.has(i):
 		case !s.up.has(i):
 			s.restart(i)
-		case s.paused.has(i):
+		case s.paused.has(i) || s.starved.has(i):
 			s.wake(i)
 		}
-		// A clock that was set back has caught up.
-		n.offset += max(0, n.view.Now-int64(s.local(n)))
+		// The clocks run at one speed, and those that were set back catch up.
+		at := max(n.view.Now, int64(s.local(n)))
+		n.rate, n.offset = 1024, at-s.now
 	}
 }
 

@@ -1,0 +1,135 @@
+package rafttest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bridge"
+)
+
+// within requires a condition to come true within so many election timeouts.
+func (e *engine) within(timeouts int, what string, condition func() bool) bool {
+	limit := time.Duration(timeouts) * e.cfg.electionTimeout()
+	ok := e.runUntil(e.now.Add(limit), condition)
+	if !ok && e.failure == nil {
+		e.fail("liveness", "%s: not within %v after the faults have stopped", what, limit)
+	}
+	return ok
+}
+
+// majorityLives is what must come true when a majority is well and the others
+// are lost to it for good: it has a leader, every call to it ends, and it takes
+// new ones.
+func (e *engine) majorityLives(majority []*node) bool {
+	ended := func() bool {
+		return !slices.ContainsFunc(e.calls.open, func(c *call) bool { return slices.Contains(majority, c.n) })
+	}
+	return e.within(30, "a leader of the majority that is left", func() bool { return e.leader() != nil }) &&
+		e.within(60, "every call to the majority that is left has ended", ended)
+}
+
+// finish is what must come true once nothing goes wrong any more: liveness, and
+// that all nodes agree, hold no more than they may, and leave nothing behind
+// when they end.
+func (e *engine) finish() {
+	if !e.within(30, "a leader that a majority follows", func() bool { return e.leader() != nil }) ||
+		!e.within(60, "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
+		!e.within(60, "all nodes have applied the same", e.agreed) {
+		return
+	}
+	if !e.within(10, "all nodes hold nothing back", e.quiet) {
+		return
+	}
+	for _, n := range e.nodes {
+		e.checkBounds(n)
+	}
+	e.compareMachines()
+	e.calls.settle()
+	if e.failure == nil {
+		e.close()
+	}
+}
+
+// quiet says that all nodes run, and that none without work holds anything back:
+// no message, write, read or proposal.
+func (e *engine) quiet() bool {
+	var v bridge.View
+	for _, n := range e.nodes {
+		if !n.running() {
+			return false
+		}
+		bridge.Inspect(n.replica.Core(), &v)
+		if v.Held > 0 || v.InFlightWrites > 0 || v.PendingReads > 0 || v.UncommittedBytes > 0 {
+			return false
+		}
+		for i := range v.Peers {
+			if p := &v.Peers[i]; v.Role == bridge.Leader && (p.InFlight > 0 || p.InFlightBytes > 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkBounds: logs and disks are bounded. A snapshot may have been due while
+// the one before was taken.
+func (e *engine) checkBounds(n *node) {
+	s, c := n.status(), &e.cfg.raft
+	kept := s.Last + 1 - s.First
+	if limit := 3*c.SnapshotEntries + max(c.TrailingEntries, 0) + 100; c.SnapshotEntries > 0 && kept > raft.Index(limit) {
+		e.fail("bounds", "node %d keeps entries %d to %d, with a snapshot every %d and %d trailing", n.id, s.First, s.Last, c.SnapshotEntries, c.TrailingEntries)
+	}
+	content, err := n.machine.content()
+	if err != nil {
+		e.fail("state machines", "node %d gives no snapshot: %v", n.id, err)
+		return
+	}
+	if e.checks.of(n).damaged {
+		return // what may be needed of a damaged log is kept
+	}
+	// Package wal: about three times the live entries, and some segments:
+	// spares, torn tails, and those that many restarts in a row have begun.
+	live := int64(0)
+	for i := range e.ledger.records {
+		if r := &e.ledger.records[i]; r.index >= s.First {
+			live += int64(len(r.command))
+		}
+	}
+	const perEntry = 100
+	limit := 24*e.cfg.segmentBytes + 3*(live+perEntry*int64(kept)) + 3*int64(len(content)) + 1<<16
+	if used := n.disk.fs.Used(); used > limit {
+		e.fail("bounds", "node %d uses %d bytes of its disk, with %d entries of %d bytes and a state of %d", n.id, used, kept, live, len(content))
+	}
+}
+
+// close ends all nodes as a service does, after which nothing may be left.
+func (e *engine) close() {
+	e.closing = true
+	for _, n := range e.nodes {
+		if !n.up {
+			continue
+		}
+		n.replica.Close()
+		n.transport.Close()
+	}
+	idle := func() bool {
+		for _, n := range e.nodes {
+			if n.up && (!n.replica.Idle() || n.syncing) {
+				return false
+			}
+		}
+		return true
+	}
+	if !e.runUntil(e.now.Add(time.Minute), idle) && e.failure == nil {
+		e.fail("leaks", "a closed node is still at work after a minute")
+	}
+	for _, n := range e.nodes {
+		if !n.up {
+			continue
+		}
+		if err := n.log.Close(); err != nil && !n.disk.faulted {
+			e.fail("storage", "node %d: closing the log: %v", n.id, err)
+		}
+	}
+}
