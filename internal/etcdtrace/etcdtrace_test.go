@@ -162,6 +162,11 @@ func TestATermThatWasHeardOf(t *testing.T) {
 		"3 BecomeCandidate              Candidate term 1 vote 3 log 0 commit 0",
 		"3 BecomeCandidate              Candidate term 2 vote 3 log 0 commit 0",
 	}, d.lines(func(e event) bool { return e.Node == "3" && e.Name != ready && e.Message == nil }))
+	require.Equal(t, []string{
+		"1 SendRequestVoteRequest       Candidate term 1 vote 1 log 0 commit 0 | MsgVote 1→3 term 1 index 0@0",
+	}, d.lines(func(e event) bool {
+		return e.Name == sendRequestVoteRequest && e.Message.From == "1" && e.Message.To == "3"
+	}))
 	require.NoError(t, checkTrace(d.r.events()))
 }
 
@@ -249,6 +254,34 @@ func TestRefusedVotes(t *testing.T) {
 		"3 ReceiveRequestVoteResponse   Candidate term 2 vote 3 log 0 commit 0 | MsgVoteResp 1→3 term 2 index 0@0 reject",
 		"2 ReceiveRequestVoteResponse   Candidate term 1 vote 2 log 0 commit 0 | MsgVoteResp 1→2 term 2 index 0@0 reject",
 	}, d.lines(func(e event) bool { return e.Name == receiveRequestVoteResponse && e.Message.Reject }))
+	require.NoError(t, checkTrace(d.r.events()))
+}
+
+// A request of an earlier term is refused by a node that has voted for nobody
+// in its own, and its sender learns of that term.
+func TestARequestOfAnEarlierTerm(t *testing.T) {
+	d := newDriver(t, 5)
+	d.campaign(1)
+	d.persistAll(1)
+	late := d.take(between(raftpb.RequestVote, 1, 5))
+	d.receive(d.take(between(raftpb.RequestVote, 1, 2)))
+	d.persistAll(2)
+	d.net = nil
+	d.campaign(2)
+	d.persistAll(2)
+	d.take(between(raftpb.RequestVote, 2, 1))
+	d.take(between(raftpb.RequestVote, 2, 5))
+	d.vote(2)
+	require.Equal(t, raft.Leader, d.host(2).core.Role())
+	d.now = d.now.Add(raft.DefaultHeartbeatInterval)
+	d.tick(2)
+	d.receive(d.take(func(m *raft.Message) bool { return m.To == 5 && m.Type == raftpb.AppendEntries && len(m.Entries) == 0 }))
+	d.persistAll(5)
+	d.receive(late)
+	d.receive(d.take(between(raftpb.RequestVoteReply, 5, 1)))
+	lines := d.lines(func(e event) bool { return e.Node == "1" })
+	require.Equal(t, "1 ReceiveRequestVoteResponse   Candidate term 1 vote 1 log 0 commit 0 | MsgVoteResp 5→1 term 2 index 0@0 reject",
+		lines[len(lines)-1])
 	require.NoError(t, checkTrace(d.r.events()))
 }
 

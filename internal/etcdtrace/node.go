@@ -35,7 +35,6 @@ type life struct {
 	written uint64 // the newest write handed out
 	durable uint64 // the newest write that the core knows to be durable
 	own     []ownEntries
-	over    bool
 }
 
 // ownEntries are entries that a leader has appended, in a write under way.
@@ -93,7 +92,6 @@ func (n *node) takeTerm(role raft.Role) {
 // whether what was shown of it is among them.
 func (n *node) crash(seq uint64) bool {
 	l := n.life
-	l.over = true
 	if l.revealed() > seq {
 		return false
 	}
@@ -147,7 +145,7 @@ func (l *life) release(from int, n need) bool {
 			return true
 		}
 	}
-	if l.over || from >= len(l.points) {
+	if from >= len(l.points) {
 		return false
 	}
 	p := l.points[from]

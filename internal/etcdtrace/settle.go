@@ -135,11 +135,10 @@ func (r *Recorder) hearSelf(n *node) {
 	l := n.life
 	r.hear(n, answerKey{kind: msgVoteResp, from: n.id, to: n.id, term: n.term})
 	last := raft.Index(0)
-	l.own = slices.DeleteFunc(l.own, func(o ownEntries) bool {
+	for _, o := range l.own {
 		if o.seq <= l.durable {
 			last = o.last
 		}
-		return o.seq <= l.durable
-	})
+	}
 	r.hear(n, answerKey{kind: msgAppResp, from: n.id, to: n.id, term: n.term, index: last})
 }

@@ -227,16 +227,20 @@ func TestWhereARecordingEnds(t *testing.T) {
 		d.deliver(raftpb.AppendEntries)
 		d.persistAll(2)
 		d.deliver(raftpb.AppendEntriesReply)
-		d.net = nil
+		heartbeat := func() raft.Message {
+			d.now = d.now.Add(raft.DefaultHeartbeatInterval)
+			d.tick(1)
+			return d.take(func(m *raft.Message) bool { return m.To == 2 && len(m.Entries) == 0 })
+		}
+		d.receive(heartbeat()) // it commits
 		d.propose(1, 1)
-		d.now = d.now.Add(raft.DefaultHeartbeatInterval)
-		d.tick(1)
-		d.deliver(raftpb.AppendEntriesReply)
-		heartbeat := d.take(func(m *raft.Message) bool { return m.To == 2 && len(m.Entries) == 0 })
+		lost := heartbeat()
 		d.crash(1, 0)
-		heartbeat.Commit = 0
-		d.receive(heartbeat)
+		lines := len(d.r.events())
+		d.receive(lost)
 		require.Empty(t, d.r.Ended())
+		require.Len(t, d.r.events(), lines)
+		require.NoError(t, checkTrace(d.r.events()))
 	})
 	t.Run("a crash spares what others have received", func(t *testing.T) {
 		d := newDriver(t, 3)
