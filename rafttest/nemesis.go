@@ -2,6 +2,7 @@ package rafttest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -409,11 +410,65 @@ func (s *nemesis) stop() {
 	s.tend()
 }
 
+// majority draws a majority of nodes whose storage is sound; none if so many are
+// not.
+func (s *nemesis) majority() []*node {
+	var sound []*node
+	for _, n := range s.e.nodes {
+		if k := s.e.checks.of(n); n.running() && !k.marked && !k.damaged {
+			sound = append(sound, n)
+		}
+	}
+	size := len(s.e.nodes)/2 + 1
+	if len(sound) < size {
+		return nil
+	}
+	for len(sound) > size {
+		i := s.e.tape.Intn(len(sound))
+		sound = slices.Delete(sound, i, i+1)
+	}
+	return sound
+}
+
+// desert takes all nodes but a majority away from it for good, each in some way,
+// and returns what brings them back.
+func (s *nemesis) desert(majority []*node) (back func()) {
+	var undo []func()
+	for _, n := range s.e.nodes {
+		if slices.Contains(majority, n) {
+			continue
+		}
+		switch s.e.tape.Intn(3) {
+		case 0:
+			var links [][2]*node
+			for _, m := range s.e.nodes {
+				links = append(links, [2]*node{n, m}, [2]*node{m, n})
+			}
+			for _, l := range links {
+				s.e.block(l[0], l[1])
+			}
+			undo = append(undo, func() { s.mend(links) })
+		case 1:
+			n.crash(vfs.Nothing)
+			n.gone = true
+			undo = append(undo, func() { n.gone = false })
+		default:
+			n.pause()
+			undo = append(undo, n.resume)
+		}
+	}
+	return func() {
+		for _, u := range undo {
+			u()
+		}
+	}
+}
+
 // tend starts what does not run, again and again: a node may yet find that its
 // disk was damaged.
 func (s *nemesis) tend() {
 	for _, n := range s.e.nodes {
-		if n.running() || s.e.closing {
+		if n.running() || n.gone || s.e.closing {
 			continue
 		}
 		cause := n.err()

@@ -39,6 +39,7 @@ type node struct {
 	syncing   bool         // the writer is at work
 	acks      []func()     // of what is durable, or has failed, and not told yet
 
+	gone   bool // for good: nobody starts it
 	held   bool // its timer does not fire
 	missed bool // and would have
 
