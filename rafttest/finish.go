@@ -97,7 +97,7 @@ func (e *engine) checkBounds(n *node) {
 		}
 	}
 	const perEntry = 100
-	limit := 24*e.cfg.segmentBytes + 3*(live+perEntry*int64(kept)) + 3*int64(len(content)) + 1<<16
+	limit := 40*e.cfg.segmentBytes + 3*(live+perEntry*int64(kept)) + 3*int64(len(content)) + 1<<16
 	if used := n.disk.fs.Used(); used > limit {
 		e.fail("bounds", "node %d uses %d bytes of its disk, with %d entries of %d bytes and a state of %d", n.id, used, kept, live, len(content))
 	}

@@ -73,6 +73,9 @@ func (e *engine) draw(s span) time.Duration {
 	return s.min + time.Duration(e.tape.Intn(int(s.max-s.min)+1))
 }
 
+// drawLong is draw, with the longest for the mildest.
+func (e *engine) drawLong(s span) time.Duration { return s.max - (e.draw(s) - s.min) }
+
 func newNode(e *engine, id raft.NodeID, machine func(*node) hostedMachine) *node {
 	n := &node{e: e, id: id, newMachine: machine, founder: true, pace: e.cfg.pace}
 	n.disk = newDisk(n)

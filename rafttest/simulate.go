@@ -287,7 +287,7 @@ func (r *run[M, R]) play() {
 // client lets a client send its next request after a while.
 func (r *run[M, R]) client(id int) {
 	e := r.e
-	e.after(time.Microsecond+e.draw(r.plan.think), func() {
+	e.after(e.drawLong(r.plan.think), func() {
 		if r.asked++; r.stopped || r.asked > r.s.requests() {
 			return
 		}
