@@ -42,5 +42,8 @@ func Small() []Bounds {
 		{"two leaders, a slow disk and a crash", Options{
 			Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1,
 		}},
+		{"three leaders", Options{
+			Nodes: 3, MaxTerm: 3, MaxLog: 2, MaxTimeouts: 3,
+		}},
 	}
 }
