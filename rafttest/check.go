@@ -81,7 +81,7 @@ func (c *checks) loaded(n *node, s *raft.State) {
 		state.Runs = append(state.Runs, invariant.Run{First: run.First, Term: run.Term})
 	}
 	c.rules.Started(n.id, &state)
-	c.of(n).started = true
+	c.of(n).started, c.of(n).snapshot = true, false
 	c.report()
 }
 
@@ -110,6 +110,7 @@ func (c *checks) sending(n *node, messages []raft.Message) {
 
 // snapshotCommitted says that a node's storage has a new snapshot.
 func (c *checks) snapshotCommitted(n *node, s *raft.Snapshot) {
+	c.of(n).snapshot = true
 	c.rules.SnapshotCommitted(n.id, s.Index, s.Term)
 	c.report()
 }
