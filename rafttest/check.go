@@ -19,10 +19,11 @@ type checks struct {
 
 // checked is what is known of one node.
 type checked struct {
-	started bool // the rules know this life of it
-	held    bool // it has held an entry durably, ever
-	marked  bool // its storage is, durably
-	damaged bool // something was done to what it has acknowledged
+	started  bool // the rules know this life of it
+	held     bool // it has held an entry durably, ever
+	marked   bool // its storage is, durably
+	damaged  bool // something was done to what it has acknowledged
+	snapshot bool // it has stored one in this life
 }
 
 func (c *checks) init(e *engine) {
