@@ -230,8 +230,8 @@ func TestSeedsOfTheEnvironment(t *testing.T) {
 	require.Contains(t, failureOf(func(t TB) { Simulate(t, s) }), "/nonexistent")
 }
 
-// BenchmarkSimulate is the rate of the full stack, checks included.
-func BenchmarkSimulate(b *testing.B) {
+// BenchmarkEvents is the rate of the full stack, checks included.
+func BenchmarkEvents(b *testing.B) {
 	s := registerSimulation()
 	s.MinNodes, s.MaxNodes = 3, 3
 	var events uint64
