@@ -19,10 +19,11 @@ type checks struct {
 
 // checked is what is known of one node.
 type checked struct {
-	started bool // the rules know this life of it
-	held    bool // it has held an entry durably, ever
-	marked  bool // its storage is, durably
-	damaged bool // something was done to what it has acknowledged
+	started  bool // the rules know this life of it
+	held     bool // it has held an entry durably, ever
+	marked   bool // its storage is, durably
+	damaged  bool // something was done to what it has acknowledged
+	snapshot bool // it has stored one in this life
 }
 
 func (c *checks) init(e *engine) {
@@ -81,7 +82,7 @@ func (c *checks) loaded(n *node, s *raft.State) {
 		state.Runs = append(state.Runs, invariant.Run{First: run.First, Term: run.Term})
 	}
 	c.rules.Started(n.id, &state)
-	c.of(n).started = true
+	c.of(n).started, c.of(n).snapshot = true, false
 	c.report()
 }
 
@@ -110,6 +111,7 @@ func (c *checks) sending(n *node, messages []raft.Message) {
 
 // snapshotCommitted says that a node's storage has a new snapshot.
 func (c *checks) snapshotCommitted(n *node, s *raft.Snapshot) {
+	c.of(n).snapshot = true
 	c.rules.SnapshotCommitted(n.id, s.Index, s.Term)
 	c.report()
 }

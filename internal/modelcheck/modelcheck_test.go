@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,19 +21,9 @@ func check(t *testing.T, o Options) Report {
 // The shipping core within small bounds, each of which brings in some kinds of
 // events: nothing is broken, and nothing was left out.
 func TestCheckFindsNothing(t *testing.T) {
-	for name, o := range map[string]Options{
-		"elections, one after the other": {Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
-		"replication and heartbeats":     {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 1, MaxProposals: Unlimited, MaxRounds: 1},
-		"a slow disk and crashes":        {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 2},
-		"two nodes without budgets": {
-			Nodes: 2, MaxTerm: 2, MaxLog: 1, MaxTimeouts: Unlimited, MaxCrashes: Unlimited, MaxStepDowns: Unlimited, MaxWrites: 1,
-		},
-		"snapshots":   {Nodes: 2, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 2, MaxCompactions: 1, MaxCrashes: 1, MaxWrites: 1},
-		"founders":    {Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, Start: Founders},
-		"a lone node": {Nodes: 1, MaxTerm: 3, MaxLog: 3, MaxTimeouts: Unlimited, MaxProposals: Unlimited, MaxCrashes: Unlimited, MaxWrites: 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := check(t, o)
+	for _, b := range Small() {
+		t.Run(b.Name, func(t *testing.T) {
+			r := check(t, b.Options)
 			require.Nil(t, r.Violation)
 			require.True(t, r.Complete)
 			require.Greater(t, r.States, 20)
@@ -62,6 +53,29 @@ func TestCheckTakesEveryKindOfEvent(t *testing.T) {
 		committed = max(committed, s.ghost.committed)
 	}
 	require.Equal(t, uint8(2), committed, "the term's first entry, and what was proposed")
+}
+
+// Among the small bounds, every kind of message is sent, and delivered.
+func TestSmallBoundsDeliverEveryKindOfMessage(t *testing.T) {
+	delivered := map[raftpb.MessageType]bool{}
+	for _, b := range Small() {
+		if b.Name != "snapshots" && b.Name != "replication and heartbeats" {
+			continue
+		}
+		c := newChecker(b.Options)
+		_, err := c.run(context.Background(), nil)
+		require.NoError(t, err)
+		for _, o := range c.parents[1:] {
+			if e := decodeEvent(o.event); e.kind == deliver {
+				delivered[c.messages.facts[e.message].kind] = true
+			}
+		}
+	}
+	for kind := raftpb.PreVote; kind <= raftpb.InstallSnapshotReply; kind++ {
+		// A pre-vote changes nothing at who is asked: it is answered without
+		// an event.
+		require.Equal(t, kind != raftpb.PreVote, delivered[kind], kind)
+	}
 }
 
 // forgetful is a group whose disks forget a vote when their node crashes, which
@@ -101,7 +115,7 @@ func TestSymmetryHidesNoViolation(t *testing.T) {
 // ones among its permutations, and for all of them.
 func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 	for name, o := range map[string]Options{
-		"elections":   {Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2},
+		"elections":   {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
 		"replication": {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 1, MaxProposals: 1},
 		"two nodes":   {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: Unlimited, MaxCrashes: 1, MaxWrites: 1},
 	} {
@@ -121,6 +135,39 @@ func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 			o.Symmetry = Full
 			require.Equal(t, check(t, o).States, orbits)
 			require.Less(t, len(c.parents), orbits)
+		})
+	}
+}
+
+// reached are the states of the nodes, and what is remembered of their past,
+// that some state has, whatever its messages.
+func reached(t *testing.T, c *checker) map[hash128]bool {
+	_, err := c.run(context.Background(), nil)
+	require.NoError(t, err)
+	found := map[hash128]bool{}
+	for n := range c.parents {
+		s := c.replay(c.way(uint32(n)), nil)
+		s.messages = nil
+		found[c.fingerprint(&s)] = true
+	}
+	t.Logf("%d states, %d of them without their messages", len(c.parents), len(found))
+	return found
+}
+
+// Without the messages that nobody needs, and with answers that need no event,
+// the nodes come into the same states.
+func TestForgottenMessagesAndAnswersHideNoState(t *testing.T) {
+	for name, o := range map[string]Options{
+		"elections":          {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
+		"three nodes":        {Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2},
+		"replication":        {Nodes: 2, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 1, MaxCrashes: 1},
+		"a slow disk":        {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1},
+		"founders, one term": {Nodes: 2, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, Start: Founders},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain := newChecker(o)
+			plain.plain = true
+			require.Equal(t, reached(t, plain), reached(t, newChecker(o)))
 		})
 	}
 }

@@ -91,7 +91,6 @@ type node struct {
 	disk   disk
 	writes []raft.Write
 	now    raft.Instant
-	facts  facts
 }
 
 // constant is the model's source of randomness. Timeouts fire as events of
@@ -245,10 +244,12 @@ func (s *step) drain() {
 				s.persist()
 			}
 		}
+		s.checkCommitted(rd.Committed)
 		if n := len(rd.Committed); n > 0 {
 			s.core.Applied(s.now, rd.Committed[n-1].Index)
 		}
 		if rd.Restore != nil {
+			s.checkRestore(rd.Restore)
 			s.core.Applied(s.now, rd.Restore.Index)
 		}
 		for _, q := range rd.LogReads {
