@@ -141,6 +141,22 @@ func TestScenarioE15Chained(t *testing.T) {
 	require.LessOrEqual(t, o.outage, 2*DefaultHeartbeatInterval)
 }
 
+// The same where nothing is proposed, so that 3 is up to date: it is refused
+// since the others hear from a leader.
+func TestScenarioE15AtRest(t *testing.T) {
+	for name, cut := range map[string]func(*Message) bool{
+		"chained": connected([2]NodeID{1, 2}, [2]NodeID{2, 3}), "follower that only speaks": oneWay(1, 3),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newLedCluster(t, 3, 0)
+			c.cut = cut
+			c.run(100 * DefaultElectionTimeout)
+			c.requireLeader(1)
+			require.Equal(t, Term(1), c.highestTerm())
+		})
+	}
+}
+
 // A chain of five, led from its middle: the leader has a quorum, its ends are
 // what the chain's are above.
 func TestScenarioE15LongChain(t *testing.T) {

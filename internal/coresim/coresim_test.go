@@ -69,7 +69,7 @@ func TestPlainRuns(t *testing.T) {
 			require.True(t, s.nodes[i].disk.hard.Unmarked)
 		}
 	}
-	for _, k := range []Kind{Compact, FinishTransfer, Wipe, PersistFails} {
+	for _, k := range []Kind{Compact, FinishTransfer, ChangeMembers, HandOver, Wipe, PersistFails} {
 		require.Zero(t, total.Counts[k], "%v", k)
 		total.Counts[k] = 1
 	}
