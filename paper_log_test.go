@@ -47,7 +47,7 @@ func TestLogReadForASlowPeer(t *testing.T) {
 }
 
 // After a restart what is committed is read and applied in bounded pieces (L8).
-func TestLogReadForApplyAfterARestart(t *testing.T) {
+func TestScenarioL8RestartReadsWhatIsNotAppliedInParts(t *testing.T) {
 	d := diskOf(3, 1, repeat(40, 1)...)
 	d.hard.Commit = 30
 	c := newLoneCoreFrom(t, d.load(), func(cfg *CoreConfig) { cfg.MaxApplyBytes = 5 * (entryOverhead + 4) })
@@ -104,7 +104,7 @@ func TestLogReadThatContradictsTheLogStopsTheCore(t *testing.T) {
 
 // A failed write is final: the replica does not vote, lead or acknowledge any
 // more, and waiting reads end.
-func TestPersistFailedStopsEverything(t *testing.T) {
+func TestScenarioL13FailedWriteStopsEverything(t *testing.T) {
 	for _, role := range []Role{Follower, PreCandidate, Candidate, Leader} {
 		t.Run(fmt.Sprint(role), func(t *testing.T) {
 			c := coreInRole(t, role)
@@ -168,7 +168,7 @@ func installFrom(leader NodeID, term Term, index Index, indexTerm Term) Message 
 // Figure 13: a snapshot that tells nothing new truncates nothing; one whose
 // last entry is in the log leaves what follows (M26, L3); any other replaces
 // the log.
-func TestSection7InstallSnapshot(t *testing.T) {
+func TestScenarioL3SnapshotsThatAreInTheLogTruncateNothing(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		m      Message
@@ -237,7 +237,7 @@ func TestSection7SnapshotOlderThanTheLogsStart(t *testing.T) {
 }
 
 // A stale leader's snapshot is refused, and does not set a leader.
-func TestSection7SnapshotOfAStaleTerm(t *testing.T) {
+func TestScenarioL3SnapshotOfAStaleTerm(t *testing.T) {
 	c := newLoneCore(t, 3, 5, 1)
 	reply := only(t, c.receive(installFrom(2, 4, 9, 4)))
 	require.True(t, reply.Reject)

@@ -145,7 +145,7 @@ func TestSection6Learners(t *testing.T) {
 
 // A snapshot holds the membership in force at its index: not an uncommitted one
 // (M24), nor one that came later, nor none (M28).
-func TestSnapshotHoldsTheMembershipOfItsIndex(t *testing.T) {
+func TestScenarioL15SnapshotHoldsTheMembershipOfItsIndex(t *testing.T) {
 	d := diskOf(3, 1, 1)
 	d.hard.Commit = 1
 	c := newLoneCoreFrom(t, d.load(), nil)

@@ -31,7 +31,7 @@ func (c *loneCore) echo(from NodeID, round uint64, index Index, reject bool) {
 
 // M29, R1: a new leader does not know what is committed before it commits an
 // entry of its own term, however many echo its rounds.
-func TestSection8NoReadBeforeTheTermsFirstCommit(t *testing.T) {
+func TestScenarioR1NoReadBeforeTheTermsFirstCommit(t *testing.T) {
 	c := newReader(t)
 	require.NoError(t, c.ReadIndex(c.now, 7))
 	c.drain()
@@ -45,7 +45,7 @@ func TestSection8NoReadBeforeTheTermsFirstCommit(t *testing.T) {
 }
 
 // R3: a single voter too.
-func TestSection8SingleVoterReadsAfterItsFirstCommit(t *testing.T) {
+func TestScenarioR3SingleVoterReadsAfterItsFirstCommit(t *testing.T) {
 	c := newLoneCore(t, 1, 1, 1)
 	c.tickAt(c.Deadline())
 	c.persistTo(c.seq)
@@ -122,7 +122,7 @@ func TestSection64ReadIndexIsTheCommitIndexAtArrival(t *testing.T) {
 
 // A leader that has been replaced confirms no read, whatever reaches it late;
 // when it learns of it, its reads end.
-func TestSection64DeposedLeaderConfirmsNoRead(t *testing.T) {
+func TestScenarioR2DeposedLeaderConfirmsNoRead(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.elect(1)
 	require.NoError(t, c.propose(1, "a"))
@@ -221,7 +221,7 @@ func TestSection64WhoseEchoesDoNotCount(t *testing.T) {
 // --- malformed messages ---
 
 // Each is refused as ErrMalformed, in any role, and changes nothing.
-func TestMalformedMessagesChangeNothing(t *testing.T) {
+func TestScenarioL17MalformedMessagesChangeNothing(t *testing.T) {
 	membership := founding(3)
 	twice := Membership{Members: []Member{{ID: 1, Voter: true}, {ID: 1, Voter: true}}}
 	at := func(m Message, f func(*Message)) Message { f(&m); return m }

@@ -201,7 +201,7 @@ func TestFigure7WhoVotesForWhom(t *testing.T) {
 
 // Figure 8: an entry of an earlier term that is stored on a majority can still
 // be overwritten; so it is never committed by counting (§5.4.2).
-func TestFigure8EntryOfAnEarlierTermIsNotCommittedByCounting(t *testing.T) {
+func TestScenarioL10Figure8EntryOfAnEarlierTermIsNotCommittedByCounting(t *testing.T) {
 	for _, ownEntryReplicated := range []bool{false, true} {
 		name := map[bool]string{false: "d: overwritten by S5", true: "e: committed with an entry of term 4"}[ownEntryReplicated]
 		t.Run(name, func(t *testing.T) {
@@ -298,7 +298,7 @@ func TestSection53LeaderCommitsWhatAMajorityHoldsDurably(t *testing.T) {
 
 // Nobody applies what it does not hold durably itself, a single voter least of
 // all (L1, M34).
-func TestNothingIsAppliedBeforeItIsDurable(t *testing.T) {
+func TestScenarioL1NothingIsAppliedBeforeItIsDurable(t *testing.T) {
 	t.Run("single voter", func(t *testing.T) {
 		c := newLoneCore(t, 1, 1)
 		c.lead()
@@ -349,7 +349,7 @@ func TestLeaderSendsBeforeItsOwnWriteIsDurable(t *testing.T) {
 
 // §5.3: a divergent tail is repaired in round trips that grow with the terms
 // in conflict, not with the entries.
-func TestSection53ConflictsAreFoundInRoundTripsPerTerm(t *testing.T) {
+func TestScenarioL8ConflictsAreFoundInRoundTripsPerTerm(t *testing.T) {
 	tail := func(entries int, terms ...Term) []Term {
 		log := repeat(10, 1)
 		for i := range entries {
@@ -488,7 +488,7 @@ func TestFollowersWindowClosesAndReopensUnasked(t *testing.T) {
 
 // A leader takes no more than MaxUncommittedBytes, but always one proposal; all
 // of a call or none; nothing larger than an entry may be (L6).
-func TestProposeIsBounded(t *testing.T) {
+func TestScenarioL6UncommittedBytesDoNotLeak(t *testing.T) {
 	c := newLoneCoreFrom(t, diskOf(3, 1).load(), func(cfg *CoreConfig) { cfg.MaxUncommittedBytes, cfg.MaxEntryBytes = 300, 1000 })
 	_, err := c.Propose(0, []Entry{{}})
 	require.ErrorIs(t, err, ErrNotLeader)

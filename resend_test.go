@@ -104,7 +104,7 @@ func TestDeadPeerCostsOneProbe(t *testing.T) {
 }
 
 // A probe that is lost is repeated once the peer answers a later round.
-func TestLostProbeIsRepeated(t *testing.T) {
+func TestScenarioL12LostProbeIsRepeated(t *testing.T) {
 	c := newTestCluster(t, 2, nil)
 	c.elect(1)
 	c.run(time.Second)
@@ -206,7 +206,7 @@ func TestLateLogReadOfAnEarlierTermIsIgnored(t *testing.T) {
 // An acknowledgement that comes late, after entries are to be sent again,
 // takes next along: else a compaction would make a peer that lacks nothing
 // need a snapshot.
-func TestNextNeverFallsBehindMatch(t *testing.T) {
+func TestScenarioL4NextNeverFallsBehindMatch(t *testing.T) {
 	c := newTestCluster(t, 3, nil)
 	c.elect(1)
 	c.run(time.Second)
