@@ -45,6 +45,7 @@ func (c *Checker) takeWrite(n *node, v *bridge.View, w *Write) {
 			c.fail(LeaderAppendOnly, n, "a leader replaces its log by a snapshot at %d", s.Index)
 		}
 		c.checkSnapshot(n, s.Index, s.Term)
+		c.checkSnapshotMembership(n, s)
 		q.snapshot, q.snapshotTerm = s.Index, s.Term
 		n.log.reset(s.Index, s.Term)
 	}

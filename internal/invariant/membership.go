@@ -23,6 +23,7 @@ func (c *Checker) checkMembership(n *node, v *bridge.View) {
 	if v.Role == bridge.Leader {
 		n.firstOfTerm = v.First
 	}
+	c.checkInForce(n, v)
 	led := b.role == bridge.Leader && b.term == v.Term
 	changed := v.MembershipIndex != b.membershipIndex
 	if v.Role == bridge.Leader && (changed || !led) {
@@ -30,6 +31,43 @@ func (c *Checker) checkMembership(n *node, v *bridge.View) {
 	}
 	if leads(n, v) && changed {
 		c.checkAppended(n, v)
+	}
+}
+
+// checkInForce: the membership in force is one that stands in the node's log,
+// and goes with its entry when that is truncated (M22).
+func (c *Checker) checkInForce(n *node, v *bridge.View) {
+	i := v.MembershipIndex
+	if i > max(v.Last, v.SnapshotIndex) {
+		c.fail(Succession, n, "the membership of entry %d, and its log ends at %d", i, v.Last)
+	}
+	t, known := n.log.term(i)
+	for k := len(c.memberships) - 1; known && k >= 0; k-- {
+		m := &c.memberships[k]
+		if m.index == i && m.term == t {
+			return
+		}
+		if m.index == i {
+			c.fail(Succession, n, "the membership of entry %d, whose term is %d here, and of which a membership is known in term %d", i, t, m.term)
+			return
+		}
+	}
+}
+
+// checkSnapshotMembership: a snapshot holds the membership that was in force at
+// its index, not a later one that may not have been committed (M24), nor none.
+func (c *Checker) checkSnapshotMembership(n *node, s *raftpb.Snapshot) {
+	in := membershipFact{members: c.founders}
+	for i := range c.memberships {
+		m := &c.memberships[i]
+		if t, known := c.committed.term(m.index); m.index > in.index && m.index <= s.Index && known && t == m.term {
+			in = *m
+		}
+	}
+	if s.MembershipIndex < in.index || s.MembershipIndex == in.index && in.members != nil && !slices.Equal(s.Membership.Members, in.members) ||
+		s.MembershipIndex > s.Index {
+		c.fail(Succession, n, "a snapshot at %d with the membership of entry %d, %+v, where %d has %+v",
+			s.Index, s.MembershipIndex, s.Membership.Members, in.index, in.members)
 	}
 }
 

@@ -136,6 +136,33 @@ func TestViolationsOfTheMembershipAreFound(t *testing.T) {
 			h.view(1).Commit = 2
 			h.change(1, of(ids(1), nil))
 		}},
+		{"a membership that outlives its entry", Succession, func(h *history) {
+			h.change(1, of(ids(1, 2), ids(1, 2, 3)))
+			h.persist(1)
+			h.elect(2, 3, 3)
+			h.follow(1, 3, 2, 0)
+			h.step(1, func(s *Step) { h.write(s, entry(2, 3)) })
+			h.elect(2, 4, 3)
+		}},
+		{"a membership beyond the log", Succession, func(h *history) {
+			h.step(2, func(s *Step) { s.View.MembershipIndex = 2 })
+		}},
+		{"a snapshot with an earlier membership", Succession, func(h *history) {
+			h.change(1, of(ids(1, 2, 3), nil))
+			h.carry(1, 2)
+			h.follow(3, 2, 1, 0)
+			h.step(3, func(s *Step) {
+				h.write(s)
+				s.Write.Snapshot = &raftpb.Snapshot{Index: 2, Term: 2, Membership: *membership(settled)}
+			})
+		}},
+		{"a snapshot with another membership", Succession, func(h *history) {
+			h.follow(3, 2, 1, 0)
+			h.step(3, func(s *Step) {
+				h.write(s)
+				s.Write.Snapshot = &raftpb.Snapshot{Index: 1, Term: 2, Membership: *of(ids(1, 2), nil)}
+			})
+		}},
 		{"a voter that begins with marked storage", Mark, func(h *history) {
 			h.view(1).Peers = append(h.view(1).Peers, bridge.Peer{ID: 4, Next: 2, Marked: true})
 			h.change(1, of(ids(1, 2, 3, 4), ids(1, 2, 3)))
