@@ -132,7 +132,7 @@ func TestScenarioE6TransferThatFails(t *testing.T) {
 	require.NoError(t, c.transfer(1, 2))
 	started := c.now
 	for errors.Is(c.propose(1, "x"), ErrTransferring) {
-		c.tick2(1)
+		c.tickAtDeadline(1)
 		c.settle()
 	}
 	require.LessOrEqual(t, c.now, started.Add(DefaultElectionTimeout))
