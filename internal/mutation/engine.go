@@ -1,0 +1,33 @@
+package mutation
+
+import "time"
+
+// An Engine is a command, or a test of a package, that finds defects.
+type Engine struct {
+	// Name is what the table calls it.
+	Name string
+	// Package is what is built: a command, or with Test the package's tests.
+	Package string
+	// Test is a regular expression for the tests to run; empty: a command.
+	Test string
+	// Budget is how long a hunt may last, if the mutation does not say.
+	Budget Budget
+}
+
+func (e *Engine) isTest() bool { return e.Test != "" }
+
+// hunter is the command with the simulators and the model checker.
+const hunter = "./internal/mutation/hunter"
+
+// The simulators and the model checker.
+var (
+	// Core simulates bare cores (package coresim).
+	Core = &Engine{Name: "coresim", Package: hunter, Budget: Budget{Seeds: 100_000, Time: time.Minute}}
+)
+
+// test is the engine that runs tests of a package. It is for what the
+// simulators cannot see: most often because it is a loss of speed, or because
+// the fault that brings it out is not among theirs.
+func test(pkg, pattern string) *Engine {
+	return &Engine{Name: "go test " + pkg, Package: pkg, Test: "^" + pattern + "$", Budget: Budget{Seeds: 1, Time: time.Minute}}
+}

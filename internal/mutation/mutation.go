@@ -1,0 +1,67 @@
+// Package mutation proves that the checks of this module can fail. Each
+// Mutation is one wrong line in the shipping code, most of them a defect that
+// some Raft implementation has had (SCENARIOS.md, M); the tests apply each to
+// a copy and demand that a named checker finds it within a stated budget. One
+// that survives shows a hole in a checker or in the faults that are injected.
+//
+// The copy is made by the go command's -overlay: nothing of it is ever in a
+// shipped build. All mutations are in one overlay (see Overlay), so that one
+// build of an engine (see Engine) runs with any of them, or with none, as the
+// environment variable that Variable names says.
+package mutation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Variable is the environment variable that holds the ID of the mutation that
+// a process runs with. Empty: none.
+const Variable = "RAFT_MUTANT"
+
+// A Mutation is one wrong line.
+type Mutation struct {
+	// ID names it: by the row of SCENARIOS.md, with a letter where one row
+	// hides several wrong lines, or, where it breaks a rule of DESIGN.md that
+	// has no row, by a prefix of its own: C for the core, R for the replica,
+	// W for the WAL.
+	ID string
+	// File is the file's path in the module, and Func the function in it:
+	// "name", or "Receiver.name".
+	File, Func string
+	// Find occurs exactly once in the function's body, up to white space, and
+	// Replace takes its place.
+	Find, Replace string
+	// Wrong says what is wrong then.
+	Wrong string
+	// Engine is what finds it, and Budget how long that may take.
+	Engine *Engine
+	Budget Budget
+}
+
+// A Budget is how long a hunt may last. It ends when either is used up.
+type Budget struct {
+	Seeds int
+	Time  time.Duration
+}
+
+// A Later is a row of SCENARIOS.md that does not apply yet.
+type Later struct {
+	ID, Wrong, Needs string
+}
+
+// All returns all mutations, in the order of the table.
+func All() []Mutation {
+	return slices.Concat(elections, commits, acknowledgements, memberships, snapshots, reads, marks, window, forwards, outcomes, walWrites, walRecovery)
+}
+
+// Find returns the mutation of an ID.
+func Find(id string) (Mutation, error) {
+	for _, m := range All() {
+		if m.ID == id {
+			return m, nil
+		}
+	}
+	return Mutation{}, fmt.Errorf("there is no mutation %s", id)
+}
