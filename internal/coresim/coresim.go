@@ -1,0 +1,189 @@
+// Package coresim simulates a cluster of bare cores, raft.Raft without a node,
+// in one goroutine and in virtual time, and checks all invariants after every
+// event. Whatever happens next is a decision on a tape, the configuration
+// included: every run enables some faults, with some strength, and draws its
+// sizes and timeouts (swarm testing). When the faults stop, a leader must
+// emerge, a proposal and reads complete, and everybody end with the same log.
+//
+// It is what runs by the million; package rafttest simulates the rest of the
+// library too.
+package coresim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/invariant"
+	"github.com/seed-6281cb22/raft/internal/tape"
+	"github.com/seed-6281cb22/raft/raftpb"
+)
+
+// Config says how to run. What happens is on the tape.
+type Config struct {
+	// Transcript asks for a readable account of the last events of each node
+	// in a Failure. It costs far more than the run itself; a run can be
+	// repeated with it.
+	Transcript bool
+	// Observer, if not nil, is told of every event, and the cores report their
+	// Events.
+	Observer Observer
+}
+
+// Observer watches a run.
+type Observer interface {
+	// Before is called before a node is given something, After when its
+	// Ready has been taken. e is the Simulator's.
+	Before(e *Event)
+	After(e *Event)
+}
+
+// Event is what happens to one node. Of a crash and of a wiped disk, which
+// happen to no core, observers hear too; then Core is nil.
+type Event struct {
+	Kind    Kind
+	Node    raftpb.NodeID
+	Message *raftpb.Message // that is delivered
+	Core    *raft.Raft
+	Now     raft.Instant
+	Ready   *raft.Ready // in After
+}
+
+// Result is what a run came to.
+type Result struct {
+	Events  int           // that did something
+	Counts  [kinds]int    // of each Kind
+	Virtual time.Duration // the time that passed in the simulation
+	Hash    uint64        // of all states that were passed
+	Nodes   int
+	Commits raftpb.Index // entries committed
+	Terms   raftpb.Term  // that began
+}
+
+// Failure says at which event a run has broken which rule.
+type Failure struct {
+	Event     int
+	Violation *invariant.Violation
+	// Transcript is set if Config.Transcript was.
+	Transcript string
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("event %d: %v", f.Event, f.Violation)
+}
+
+// Unwrap returns the *invariant.Violation.
+func (f *Failure) Unwrap() error { return f.Violation }
+
+// Names of checkers of this package, beside those of package invariant.
+const (
+	Liveness = "liveness" // when the faults have stopped, everything goes on
+	Panic    = "panic"    // a core never does
+	Refusal  = "refusal"  // what a correct member sends, or a storage loads, is taken
+)
+
+// Simulator runs one simulation after the other, in the same memory. The zero
+// Simulator is ready to use.
+type Simulator struct {
+	cfg    Config
+	tape   *tape.Tape
+	swarm  swarm
+	result Result
+	check  invariant.Checker
+	failed *invariant.Violation
+	step   invariant.Step // memory
+	event  Event
+
+	now     int64 // nanoseconds
+	members raftpb.Membership
+	nodes   []node
+	net     network
+	blocked [maxNodes]nodeSet // whom each node cannot send to
+
+	// Who can do what.
+	up, paused, broken, leaders, writing, applying, reading, sending nodeSet
+
+	reads    uint64   // the id of the last one
+	answered uint64   // the id of the last one that was answered
+	proposed int      // entries, so far
+	digests  []uint64 // of the state machine at each index
+	lines    [maxNodes][]transcriptLine
+	written  int // lines
+}
+
+// Run runs one simulation. The error is a *Failure.
+func (s *Simulator) Run(cfg Config, t *tape.Tape) (result Result, err error) {
+	s.reset(cfg, t)
+	defer func() {
+		if p := recover(); p != nil {
+			s.fail(Panic, 0, "%v", p)
+			result, err = s.result, s.failure()
+		}
+	}()
+	s.swarm = drawSwarm(t)
+	s.found()
+	for s.result.Events < s.swarm.events && s.failed == nil {
+		t.Begin()
+		s.happen()
+		t.End()
+	}
+	if s.failed == nil {
+		s.recoverAll()
+	}
+	s.result.Virtual = time.Duration(s.now)
+	s.result.Commits, s.result.Nodes = s.check.Committed(), len(s.nodes)
+	return s.result, s.failure()
+}
+
+// Run runs one simulation, in memory of its own. The error is a *Failure.
+func Run(cfg Config, t *tape.Tape) (Result, error) { return new(Simulator).Run(cfg, t) }
+
+// Finding is the first failure of a Hunt.
+type Finding struct {
+	Seed    uint64
+	Seeds   int // tried, this one included
+	Events  int // in all of them, up to the failure
+	Failure *Failure
+}
+
+// Hunt runs the seeds from, from+1, …, runs of them, until one fails. It
+// returns nil if none does.
+func Hunt(from, runs uint64) *Finding {
+	s, events := new(Simulator), 0
+	for k := range runs {
+		result, err := s.Run(Config{}, tape.FromSeed(from+k))
+		events += result.Events
+		if err != nil {
+			return &Finding{Seed: from + k, Seeds: int(k) + 1, Events: events, Failure: err.(*Failure)}
+		}
+	}
+	return nil
+}
+
+// fail keeps the first failure.
+func (s *Simulator) fail(checker string, id raftpb.NodeID, format string, args ...any) {
+	if s.failed == nil {
+		s.failed = &invariant.Violation{Checker: checker, Node: id, Detail: fmt.Sprintf(format, args...)}
+	}
+}
+
+func (s *Simulator) failure() error {
+	if s.failed == nil {
+		return nil
+	}
+	f := &Failure{Event: s.result.Events, Violation: s.failed}
+	if s.cfg.Transcript {
+		f.Transcript = s.transcript()
+	}
+	return f
+}
+
+// reset begins a run.
+func (s *Simulator) reset(cfg Config, t *tape.Tape) {
+	s.check.Reset()
+	s.net.reset()
+	*s = Simulator{
+		cfg: cfg, tape: t, check: s.check, net: s.net, nodes: s.nodes[:0], digests: s.digests[:0],
+		result: Result{Hash: 14695981039346656037},
+	}
+}
