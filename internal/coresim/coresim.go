@@ -103,8 +103,6 @@ type Simulator struct {
 	// Who can do what.
 	up, paused, broken, leaders, writing, applying, reading, sending nodeSet
 
-	reads    uint64   // the id of the last one
-	answered uint64   // the id of the last one that was answered
 	proposed int      // entries, so far
 	digests  []uint64 // of the state machine at each index
 	lines    [maxNodes][]transcriptLine

@@ -223,11 +223,13 @@ func (s *Simulator) answerLogRead(awake nodeSet) bool {
 		i := nodes.pick(s.tape)
 		n := &s.nodes[i]
 		k := s.tape.Intn(len(n.logReads))
-		q := n.logReads[k]
+		a := n.logReads[k]
 		n.logReads = append(n.logReads[:k], n.logReads[k+1:]...)
 		s.reading.set(i, len(n.logReads) > 0)
-		entries := n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
-		n.answered = &answer{q, entries}
+		if q := a.request; !a.read {
+			a.entries = n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
+		}
+		n.answered = &a
 		s.giveLogRead(i, n.answered)
 		return true
 	}
@@ -295,8 +297,8 @@ func (s *Simulator) passTime(nodes nodeSet) int {
 	}
 	if first >= 0 {
 		s.now += max(wait, 0)
-		if s.swarm.late {
-			s.now += int64(s.tape.Intn(int(s.swarm.heartbeat)))
+		if s.swarm.late > 0 {
+			s.now += int64(s.tape.Intn(int(s.swarm.late)))
 		}
 	}
 	return first
@@ -305,6 +307,7 @@ func (s *Simulator) passTime(nodes nodeSet) int {
 func (s *Simulator) tickNode(i int) {
 	s.count(Tick)
 	n := &s.nodes[i]
+	s.takeOwed(i)
 	s.before(Tick, n, nil)
 	n.core.Tick(s.local(n))
 	s.after(Tick, i, nil)
@@ -343,20 +346,23 @@ func (s *Simulator) propose(i int) {
 	s.after(Propose, i, nil)
 }
 
-// openReads is how many reads of a cluster are waited for.
-const openReads = 64
+// openReads is how many reads of a node are waited for.
+const openReads = 16
 
 // read asks a node for an index to read at. Whoever has waited for too long
 // gives up.
 func (s *Simulator) read(i int) {
 	s.count(Read)
 	n := &s.nodes[i]
-	s.reads++
-	s.check.ReadFailed(n.id, s.reads-min(s.reads, openReads))
+	n.reads++
+	s.check.ReadFailed(n.id, n.reads-min(n.reads, openReads))
 	s.before(Read, n, nil)
-	s.check.ReadBegun(n.id, s.reads)
-	if err := n.core.ReadIndex(s.local(n), s.reads); err != nil {
-		s.check.ReadFailed(n.id, s.reads)
+	s.check.ReadBegun(n.id, n.reads)
+	switch err := n.core.ReadIndex(s.local(n), n.reads); {
+	case err != nil:
+		s.check.ReadFailed(n.id, n.reads)
+	case n.core.Role() == raft.Leader:
+		n.ownReads = append(n.ownReads, n.reads)
 	}
 	s.after(Read, i, nil)
 }
@@ -455,11 +461,13 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 	}
 }
 
-// wake lets a paused node go on: it reads all that has arrived meanwhile, and
-// only then looks at the clock.
+// wake lets a paused node go on: it reads all that has arrived meanwhile, if
+// its connections have not been cut, and only then looks at the clock, at once
+// or after something else.
 func (s *Simulator) wake(i int) {
 	s.count(Wake)
 	s.paused.set(i, false)
+	cut := s.tape.Chance(0.5)
 	for s.failed == nil {
 		links := s.net.linksTo(i)
 		if links == 0 {
@@ -470,9 +478,18 @@ func (s *Simulator) wake(i int) {
 		if s.swarm.batches > 1 {
 			count = int(s.net.links[at].count)
 		}
-		s.deliverBatch(at, count)
+		if cut {
+			s.net.release(s.net.take(at, 0))
+		} else {
+			s.deliverBatch(at, count)
+		}
 	}
-	s.tickNode(i)
+	if s.tape.Chance(0.5) {
+		s.read(i)
+	}
+	if !s.tape.Chance(0.5) {
+		s.tickNode(i)
+	}
 }
 
 // jump moves a node's clock, forwards or backwards.
@@ -495,8 +512,12 @@ func (s *Simulator) persistFails(i int) {
 	}
 	s.count(PersistFails)
 	n := &s.nodes[i]
+	s.takeOwed(i)
 	s.before(PersistFails, n, nil)
 	n.core.PersistFailed(s.local(n), errLost)
+	if n.core.Err() == nil {
+		s.fail(Refusal, n.id, "it goes on although a write has failed")
+	}
 	s.after(PersistFails, i, nil)
 	s.broken.set(i, true)
 	s.crash(i, 0)

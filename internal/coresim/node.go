@@ -2,6 +2,7 @@ package coresim
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -21,17 +22,27 @@ type node struct {
 	writes   writeQueue
 	apply    []raftpb.Entry
 	restore  bool
-	logReads []raft.LogRead
+	logReads []answer
 	answered *answer // the last LogRead, which may be answered once more
 	sends    []transfer
+
+	// owes says that the node was given something and that its Ready has not
+	// been taken since.
+	owes bool
+
+	// Reads are numbered from 1 in each life of the node.
+	reads        uint64
+	readAnswered uint64   // the last one
+	ownReads     []uint64 // those that this node, as the leader, must end
 
 	applied raftpb.Index
 	digest  uint64 // of what is applied
 }
 
-// answer is an answered LogRead.
+// answer is a LogRead and, once the log has been read, what came of it.
 type answer struct {
 	request raft.LogRead
+	read    bool
 	entries []raftpb.Entry
 }
 
@@ -108,7 +119,8 @@ func (s *Simulator) forget(i int) {
 	n := &s.nodes[i]
 	n.writes.reset()
 	n.apply, n.restore, n.answered, n.applied, n.digest = nil, false, nil, 0, 0
-	n.logReads, n.sends = n.logReads[:0], n.sends[:0]
+	n.owes, n.reads, n.readAnswered = false, 0, 0
+	n.logReads, n.sends, n.ownReads = n.logReads[:0], n.sends[:0], n.ownReads[:0]
 	for _, set := range []*nodeSet{&s.up, &s.paused, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
 		set.set(i, false)
 	}
@@ -134,16 +146,25 @@ func (s *Simulator) before(k Kind, n *node, m *raftpb.Message) {
 	}
 }
 
-// after takes a node's Ready and checks everything. m is the message that was
-// delivered, if it was one.
+// after takes a node's Ready and checks everything, unless the node is given
+// more before. m is the message that was delivered, if it was one.
 func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	n := &s.nodes[i]
-	rd := n.core.Ready()
 	v := &n.view
+	if k != Tick && s.swarm.hoard > 0 && n.core.Err() == nil && s.tape.Chance(s.swarm.hoard) {
+		s.putOff(k, i, m)
+		return
+	}
+	several := n.owes
+	n.owes = false
+	rd := n.core.Ready()
 	bridge.Inspect(n.core, v)
 	s.step = invariant.Step{
-		Delivered: m, Ticked: k == Tick, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
+		Ticked: k == Tick && !several, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
 		Write: invariant.Write{Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries},
+	}
+	if !several {
+		s.step.Delivered = m
 	}
 	s.check.Stepped(&s.step)
 	s.hash(n, &rd)
@@ -160,6 +181,25 @@ func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	s.result.Terms = max(s.result.Terms, v.Term)
 	if err := s.check.Err(); err != nil && s.failed == nil {
 		s.failed = err.(*invariant.Violation)
+	}
+}
+
+// putOff leaves a node's Ready for later: a host may give a core any number of
+// things before it takes one.
+func (s *Simulator) putOff(k Kind, i int, m *raftpb.Message) {
+	n := &s.nodes[i]
+	n.owes = true
+	bridge.Inspect(n.core, &n.view)
+	s.leaders.set(i, n.view.Role == bridge.Leader)
+	if s.cfg.Transcript {
+		s.note(k, n, m)
+	}
+}
+
+// takeOwed takes a node's Ready if it was put off.
+func (s *Simulator) takeOwed(i int) {
+	if s.nodes[i].owes {
+		s.after(Tick, i, nil)
 	}
 }
 
@@ -185,8 +225,12 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 		n.restore = true
 		s.applying.set(i, true)
 	}
-	if len(rd.LogReads) > 0 {
-		n.logReads = append(n.logReads, rd.LogReads...)
+	for _, q := range rd.LogReads {
+		a := answer{request: q}
+		if s.tape.Chance(0.25) { // read now, answered when things have moved on
+			a.read, a.entries = true, n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
+		}
+		n.logReads = append(n.logReads, a)
 		s.reading.set(i, true)
 	}
 	for k := range rd.Snapshots {
@@ -197,9 +241,12 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 	for _, r := range rd.Reads {
 		if r.OK {
 			s.check.ReadAnswered(n.id, r.ID, r.Index)
-			s.answered = r.ID
+			n.readAnswered = r.ID
 		} else {
 			s.check.ReadFailed(n.id, r.ID)
+		}
+		if k := slices.Index(n.ownReads, r.ID); k >= 0 {
+			n.ownReads = slices.Delete(n.ownReads, k, k+1)
 		}
 	}
 }

@@ -55,6 +55,7 @@ type swarm struct {
 	kinds         [4096]Kind // by their weights
 	reorder       bool       // messages of one link overtake each other
 	batches       int        // messages at most that a node takes before Ready
+	hoard         float64    // how often a node is given more before its Ready is taken
 
 	election, heartbeat                 time.Duration
 	message, window, uncommitted, apply int   // bytes
@@ -62,7 +63,7 @@ type swarm struct {
 	entries, entryBytes                 int   // at most: of a batch, of an entry
 	pace                                int64 // nanoseconds that pass with an event
 	drift                               int   // of clocks, in 1/1024
-	late                                bool  // ticks come late
+	late                                int64 // nanoseconds that ticks come late
 }
 
 func drawSwarm(t *tape.Tape) swarm {
@@ -78,10 +79,11 @@ func drawSwarm(t *tape.Tape) swarm {
 		mixed:       t.Chance(0.3),
 		entries:     1 + t.Intn(1<<t.Intn(6)),
 		entryBytes:  1 + t.Intn(1<<t.Intn(10)),
-		late:        t.Chance(0.3),
+		hoard:       [...]float64{0, 0, 0.1, 0.5}[t.Intn(4)],
 	}
 	s.election = time.Duration(100+t.Intn(900)) * time.Millisecond
 	s.heartbeat = s.election / time.Duration(2+t.Intn(20))
+	s.late = [...]int64{0, 0, int64(s.heartbeat), 3 * int64(s.election)}[t.Intn(4)]
 	s.pace = int64(s.election) / int64(1+(100<<t.Intn(8)))
 	if t.Chance(0.5) {
 		s.drift = t.Intn(64)
@@ -107,7 +109,7 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 		Tick:          2 + t.Intn(1<<t.Intn(8)),
 		Propose:       10 + t.Intn(200),
 		Read:          some(60),
-		Compact:       some(20),
+		Compact:       some(4 << t.Intn(6)),
 		Drop:          some(100),
 		Duplicate:     some(100),
 		Unreachable:   some(10),
@@ -119,7 +121,7 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 		PersistFails:  some(1),
 	}
 	w[FinishTransfer] = 5 + t.Intn(50)
-	w[Restart], w[Heal], w[Wake] = 2+t.Intn(20), 2+t.Intn(10), 2+t.Intn(10)
+	w[Restart], w[Heal], w[Wake] = 2+t.Intn(20), 2+t.Intn(10), 1+t.Intn(1<<t.Intn(5))
 	total := 0
 	for _, n := range w {
 		total += n

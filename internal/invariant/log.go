@@ -46,6 +46,9 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 			n.matches = append(n.matches, match{peer: p.ID})
 		}
 		if m := &n.matches[i]; m.peer != p.ID || m.index != p.Match {
+			if m.peer == p.ID && p.Match < m.index && !p.Marked {
+				c.fail(MatchTruthful, n, "of peer %d: match %d after %d", p.ID, p.Match, m.index)
+			}
 			c.checkMatch(n, v, p)
 			*m = match{p.ID, p.Match}
 		}

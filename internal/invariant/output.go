@@ -27,8 +27,9 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 			c.checkVote(n, m.Term, m.To)
 		}
 	case raftpb.PreVote, raftpb.PreVoteReply:
-		// It may have been held since it was a founder, in the same term.
-		if !v.Unmarked && !n.before.founder() && n.foundingIn != v.Term && (m.Type == raftpb.PreVote || !m.Reject) {
+		// It may have been held since it was a founder, in the same term, or
+		// have been about to be sent when another term began.
+		if !v.Unmarked && !n.before.founder() && n.foundingIn != v.Term && n.foundingIn != n.before.term && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}
 	}
@@ -166,7 +167,7 @@ func (c *Checker) checkBounds(n *node, v *bridge.View) {
 	if v.Stopped {
 		return
 	}
-	own := 8 * entryOverhead // what a leader appends by itself bypasses the limits
+	own := 32 * entryOverhead // what a leader appends by itself, for each restart of a marked peer too, bypasses the limits
 	if limit := v.MaxWindowBytes + v.MaxUncommittedBytes + n.largest + own; v.WindowBytes > limit {
 		c.fail(Bounds, n, "a window of %d bytes, more than %d", v.WindowBytes, limit)
 	}
