@@ -16,15 +16,23 @@ import (
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/invariant"
 	"github.com/seed-6281cb22/raft/internal/tape"
+	"github.com/seed-6281cb22/raft/internal/transcript"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
 // Config says how to run. What happens is on the tape.
 type Config struct {
-	// Transcript asks for a readable account of the last events of each node
-	// in a Failure. It costs far more than the run itself; a run can be
-	// repeated with it.
+	// Nodes is the size of the cluster, 1 to MaxNodes; 0: the tape decides.
+	Nodes int
+	// Transcript asks for Result.Transcript, which costs far more than the run
+	// itself; a run can be repeated with it.
 	Transcript bool
+	// Plain leaves out snapshots, disks that fail or are lost, and Readies after
+	// several messages; and the members begin unmarked, with an empty log.
+	Plain bool
+	// Spare, if not nil, is asked in a crash for the newest of a node's writes
+	// that must survive it.
+	Spare func(id raftpb.NodeID) uint64
 	// Observer, if not nil, is told of every event, and the cores report their
 	// Events.
 	Observer Observer
@@ -47,6 +55,7 @@ type Event struct {
 	Core    *raft.Raft
 	Now     raft.Instant
 	Ready   *raft.Ready // in After
+	Durable uint64      // the newest write of this core that is on its disk
 }
 
 // Result is what a run came to.
@@ -58,14 +67,15 @@ type Result struct {
 	Nodes   int
 	Commits raftpb.Index // entries committed
 	Terms   raftpb.Term  // that began
+
+	// Transcript is a readable account of the last events of each node.
+	Transcript string
 }
 
 // Failure says at which event a run has broken which rule.
 type Failure struct {
 	Event     int
 	Violation *invariant.Violation
-	// Transcript is set if Config.Transcript was.
-	Transcript string
 }
 
 func (f *Failure) Error() string {
@@ -91,46 +101,63 @@ type Simulator struct {
 	result Result
 	check  invariant.Checker
 	failed *invariant.Violation
-	step   invariant.Step // memory
+	step   invariant.Step // memory of after
+	ready  raft.Ready
+	copies copies
 	event  Event
 
 	now     int64 // nanoseconds
 	members raftpb.Membership
 	nodes   []node
 	net     network
-	blocked [maxNodes]nodeSet // whom each node cannot send to
+	blocked [MaxNodes]nodeSet // whom each node cannot send to
 
 	// Who can do what.
-	up, paused, broken, leaders, writing, applying, reading, sending nodeSet
+	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
 
+	reads    uint64   // the id of the last one
+	answered uint64   // the id of the last one that was answered
 	proposed int      // entries, so far
 	digests  []uint64 // of the state machine at each index
-	lines    [maxNodes][]transcriptLine
-	written  int // lines
+
+	transcript *transcript.Recorder[string] // nil: none
 }
 
 // Run runs one simulation. The error is a *Failure.
-func (s *Simulator) Run(cfg Config, t *tape.Tape) (result Result, err error) {
+func (s *Simulator) Run(cfg Config, t *tape.Tape) (Result, error) {
 	s.reset(cfg, t)
+	s.run()
+	s.result.Virtual = time.Duration(s.now)
+	s.result.Commits, s.result.Nodes = s.check.Committed(), len(s.nodes)
+	s.result.Transcript = s.transcript.Merged(transcriptLines)
+	if s.failed == nil {
+		return s.result, nil
+	}
+	return s.result, &Failure{Event: s.result.Events, Violation: s.failed}
+}
+
+func (s *Simulator) run() {
 	defer func() {
 		if p := recover(); p != nil {
 			s.fail(Panic, 0, "%v", p)
-			result, err = s.result, s.failure()
 		}
 	}()
-	s.swarm = drawSwarm(t)
+	s.swarm = drawSwarm(s.tape)
+	if s.cfg.Nodes != 0 {
+		s.swarm.nodes = s.cfg.Nodes
+	}
+	if s.cfg.Plain {
+		s.swarm.simplify()
+	}
 	s.found()
 	for s.result.Events < s.swarm.events && s.failed == nil {
-		t.Begin()
+		s.tape.Begin()
 		s.happen()
-		t.End()
+		s.tape.End()
 	}
 	if s.failed == nil {
 		s.recoverAll()
 	}
-	s.result.Virtual = time.Duration(s.now)
-	s.result.Commits, s.result.Nodes = s.check.Committed(), len(s.nodes)
-	return s.result, s.failure()
 }
 
 // Run runs one simulation, in memory of its own. The error is a *Failure.
@@ -146,10 +173,12 @@ type Finding struct {
 
 // Hunt runs the seeds from, from+1, …, runs of them, until one fails. It
 // returns nil if none does.
-func Hunt(from, runs uint64) *Finding {
+func Hunt(from, runs uint64) *Finding { return hunt(Config{}, from, runs) }
+
+func hunt(cfg Config, from, runs uint64) *Finding {
 	s, events := new(Simulator), 0
 	for k := range runs {
-		result, err := s.Run(Config{}, tape.FromSeed(from+k))
+		result, err := s.Run(cfg, tape.FromSeed(from+k))
 		events += result.Events
 		if err != nil {
 			return &Finding{Seed: from + k, Seeds: int(k) + 1, Events: events, Failure: err.(*Failure)}
@@ -165,23 +194,15 @@ func (s *Simulator) fail(checker string, id raftpb.NodeID, format string, args .
 	}
 }
 
-func (s *Simulator) failure() error {
-	if s.failed == nil {
-		return nil
-	}
-	f := &Failure{Event: s.result.Events, Violation: s.failed}
-	if s.cfg.Transcript {
-		f.Transcript = s.transcript()
-	}
-	return f
-}
-
 // reset begins a run.
 func (s *Simulator) reset(cfg Config, t *tape.Tape) {
 	s.check.Reset()
 	s.net.reset()
 	*s = Simulator{
-		cfg: cfg, tape: t, check: s.check, net: s.net, nodes: s.nodes[:0], digests: s.digests[:0],
+		cfg: cfg, tape: t, check: s.check, net: s.net, copies: copies{chunk: s.copies.chunk}, nodes: s.nodes[:0], digests: s.digests[:0],
 		result: Result{Hash: 14695981039346656037},
+	}
+	if cfg.Transcript {
+		s.transcript = transcript.New(transcriptPerNode, func(line string) string { return line })
 	}
 }

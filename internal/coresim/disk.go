@@ -1,8 +1,6 @@
 package coresim
 
 import (
-	"slices"
-
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -58,7 +56,7 @@ func (d *disk) newest() *raftpb.Snapshot {
 // forget drops the entries up to and including through.
 func (d *disk) forget(through raftpb.Index) {
 	if through >= d.first {
-		d.log = slices.Delete(d.log, 0, int(through+1-d.first))
+		d.log = append(d.log[:0], d.log[through+1-d.first:]...)
 		d.first = through + 1
 	}
 }
@@ -100,7 +98,25 @@ func (d *disk) entries(lo, hi raftpb.Index, maxBytes int) []raftpb.Entry {
 			break
 		}
 	}
-	return slices.Clone(d.log[lo-d.first : end-d.first])
+	return d.log[lo-d.first : end-d.first]
+}
+
+// copies makes copies of entries that a core may keep for the rest of a run.
+type copies struct {
+	chunk []raftpb.Entry
+	used  int
+}
+
+const copiesChunk = 4096
+
+// of returns a copy of entries.
+func (c *copies) of(entries []raftpb.Entry) []raftpb.Entry {
+	if c.used+len(entries) > len(c.chunk) {
+		c.chunk, c.used = make([]raftpb.Entry, max(copiesChunk, len(entries))), 0
+	}
+	to := c.chunk[c.used : c.used+len(entries) : c.used+len(entries)]
+	c.used += copy(to, entries)
+	return to
 }
 
 // pendingWrite is a write that has been handed out and is not durable.

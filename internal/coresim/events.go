@@ -41,7 +41,7 @@ func (s *Simulator) try(k Kind) bool {
 	case AnswerLogRead:
 		return s.answerLogRead(awake)
 	case Tick:
-		return awake != 0 && s.tick(awake)
+		return awake&^s.starved != 0 && s.tick(awake&^s.starved)
 	case Propose:
 		return s.on(s.leaders&awake, s.propose)
 	case Read:
@@ -63,16 +63,18 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 	case Restart:
 		return s.on(all&^s.up&^s.broken, s.restart)
 	case Crash:
-		return s.on(s.up, func(i int) { s.count(Crash); s.endCore(Crash, i, s.tape.Intn(s.nodes[i].writes.len()+1)) })
+		return s.on(s.up, s.crashNow)
 	case Heal:
 		return s.heal()
 	case Partition:
 		s.partition()
 		return true
 	case Wake:
-		return s.on(s.paused&s.up, s.wake)
+		return s.on(s.paused|s.starved, s.wake)
 	case Pause:
 		return s.on(awake, func(i int) { s.count(Pause); s.paused.set(i, true) })
+	case Starve:
+		return s.on(awake&^s.starved, func(i int) { s.count(Starve); s.starved.set(i, true) })
 	case Jump:
 		return s.on(awake, s.jump)
 	case Wipe:
@@ -123,14 +125,19 @@ func (s *Simulator) carry(k Kind) bool {
 	case s.swarm.batches > 1 && s.up.has(to):
 		s.deliverBatch(at, 1+s.tape.Intn(min(s.swarm.batches, int(s.net.links[at].count))))
 	default:
-		s.count(Deliver)
-		parcel := s.net.take(at, position)
-		if s.up.has(to) {
-			s.receive(Deliver, to, &s.net.parcels[parcel].m)
-		}
-		s.net.release(parcel)
+		s.deliverOne(at, position)
 	}
 	return true
+}
+
+// deliverOne gives a node, if it is up, one message of a link.
+func (s *Simulator) deliverOne(at int, position uint32) {
+	s.count(Deliver)
+	parcel := s.net.take(at, position)
+	if to := at / 8; s.up.has(to) {
+		s.receive(Deliver, to, &s.net.parcels[parcel].m)
+	}
+	s.net.release(parcel)
 }
 
 // receive gives a node one message.
@@ -173,16 +180,13 @@ func (s *Simulator) persist(i int) {
 	if count > 1 {
 		count = 1 + s.tape.Intn(count)
 	}
-	seq := uint64(0)
 	for range count {
-		w := n.writes.pop()
-		n.disk.write(w)
-		seq = w.seq
+		n.makeDurable(n.writes.pop())
 	}
 	s.writing.set(i, n.writes.len() > 0)
 	s.before(Persist, n, nil)
-	s.check.WriteDurable(n.id, seq)
-	n.core.Persisted(s.local(n), seq)
+	s.check.WriteDurable(n.id, n.durable)
+	n.core.Persisted(s.local(n), n.durable)
 	s.after(Persist, i, nil)
 }
 
@@ -217,47 +221,50 @@ func (s *Simulator) applyEntry(n *node, e *raftpb.Entry) {
 }
 
 // answerLogRead answers one of the reads of the log that a core waits for, or
-// a second time one that has been answered.
+// a second time, and late, one that has been answered.
 func (s *Simulator) answerLogRead(awake nodeSet) bool {
 	if nodes := s.reading & awake; nodes != 0 {
 		i := nodes.pick(s.tape)
 		n := &s.nodes[i]
-		k := s.tape.Intn(len(n.logReads))
-		a := n.logReads[k]
+		k := 0
+		if len(n.logReads) > 1 {
+			k = s.tape.Intn(len(n.logReads))
+		}
+		q := n.logReads[k]
 		n.logReads = append(n.logReads[:k], n.logReads[k+1:]...)
 		s.reading.set(i, len(n.logReads) > 0)
-		if q := a.request; !a.read {
-			a.entries = n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
+		entries := s.copies.of(n.disk.entries(q.Lo, q.Hi, q.MaxBytes))
+		if len(n.answered.entries) == 0 && s.tape.Intn(8) == 7 {
+			n.answered = answer{q, append(n.answered.entries, entries...)}
 		}
-		n.answered = &a
-		s.giveLogRead(i, n.answered)
+		s.giveLogRead(i, q, entries)
 		return true
 	}
 	if awake == 0 {
 		return false
 	}
 	i := awake.pick(s.tape)
-	again := s.nodes[i].answered
-	if again == nil {
+	again := &s.nodes[i].answered
+	if len(again.entries) == 0 {
 		return false
 	}
-	s.nodes[i].answered = nil
-	again.entries = append([]raftpb.Entry(nil), again.entries...)
-	s.giveLogRead(i, again)
+	entries := s.copies.of(again.entries)
+	again.entries = again.entries[:0]
+	s.giveLogRead(i, again.request, entries)
 	return true
 }
 
-func (s *Simulator) giveLogRead(i int, a *answer) {
+func (s *Simulator) giveLogRead(i int, q raft.LogRead, entries []raftpb.Entry) {
 	s.count(AnswerLogRead)
 	n := &s.nodes[i]
 	var err error
-	if len(a.entries) == 0 {
+	if len(entries) == 0 {
 		err = raft.ErrCompacted
 	}
 	s.before(AnswerLogRead, n, nil)
-	n.core.LogRead(s.local(n), a.request, a.entries, err)
+	n.core.LogRead(s.local(n), q, entries, err)
 	if err := n.core.Err(); err != nil {
-		s.fail(Refusal, n.id, "it refuses what its storage has read for %+v: %v", a.request, err)
+		s.fail(Refusal, n.id, "it refuses what its storage has read for %+v: %v", q, err)
 	}
 	s.after(AnswerLogRead, i, nil)
 }
@@ -297,8 +304,8 @@ func (s *Simulator) passTime(nodes nodeSet) int {
 	}
 	if first >= 0 {
 		s.now += max(wait, 0)
-		if s.swarm.late > 0 {
-			s.now += int64(s.tape.Intn(int(s.swarm.late)))
+		if s.swarm.late {
+			s.now += int64(s.tape.Intn(int(s.swarm.heartbeat)))
 		}
 	}
 	return first
@@ -307,7 +314,6 @@ func (s *Simulator) passTime(nodes nodeSet) int {
 func (s *Simulator) tickNode(i int) {
 	s.count(Tick)
 	n := &s.nodes[i]
-	s.takeOwed(i)
 	s.before(Tick, n, nil)
 	n.core.Tick(s.local(n))
 	s.after(Tick, i, nil)
@@ -346,23 +352,20 @@ func (s *Simulator) propose(i int) {
 	s.after(Propose, i, nil)
 }
 
-// openReads is how many reads of a node are waited for.
-const openReads = 16
+// openReads is how many reads of a cluster are waited for.
+const openReads = 64
 
 // read asks a node for an index to read at. Whoever has waited for too long
 // gives up.
 func (s *Simulator) read(i int) {
 	s.count(Read)
 	n := &s.nodes[i]
-	n.reads++
-	s.check.ReadFailed(n.id, n.reads-min(n.reads, openReads))
+	s.reads++
+	s.check.ReadFailed(n.id, s.reads-min(s.reads, openReads))
 	s.before(Read, n, nil)
-	s.check.ReadBegun(n.id, n.reads)
-	switch err := n.core.ReadIndex(s.local(n), n.reads); {
-	case err != nil:
-		s.check.ReadFailed(n.id, n.reads)
-	case n.core.Role() == raft.Leader:
-		n.ownReads = append(n.ownReads, n.reads)
+	s.check.ReadBegun(n.id, s.reads)
+	if err := n.core.ReadIndex(s.local(n), s.reads); err != nil {
+		s.check.ReadFailed(n.id, s.reads)
 	}
 	s.after(Read, i, nil)
 }
@@ -447,6 +450,14 @@ func (s *Simulator) restart(i int) {
 	s.start(i)
 }
 
+// crashNow crashes a node: of its writes in flight the first few survive.
+func (s *Simulator) crashNow(i int) {
+	s.count(Crash)
+	n := &s.nodes[i]
+	spared := s.spared(n)
+	s.endCore(Crash, i, spared+s.tape.Intn(n.writes.len()-spared+1))
+}
+
 // endCore ends a node's core.
 func (s *Simulator) endCore(k Kind, i, survived int) {
 	n := &s.nodes[i]
@@ -456,40 +467,30 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 		s.note(k, n, nil)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Now: s.local(n)}
+		s.event = Event{Kind: k, Node: n.id, Now: s.local(n), Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
 }
 
-// wake lets a paused node go on: it reads all that has arrived meanwhile, if
-// its connections have not been cut, and only then looks at the clock, at once
-// or after something else.
+// wake lets a node go on that was paused, or did not look at the clock: it reads all that has arrived meanwhile, and
+// only then looks at the clock.
 func (s *Simulator) wake(i int) {
 	s.count(Wake)
 	s.paused.set(i, false)
-	cut := s.tape.Chance(0.5)
+	s.starved.set(i, false)
 	for s.failed == nil {
 		links := s.net.linksTo(i)
 		if links == 0 {
 			break
 		}
 		at := bits.TrailingZeros64(links)
-		count := 1
 		if s.swarm.batches > 1 {
-			count = int(s.net.links[at].count)
-		}
-		if cut {
-			s.net.release(s.net.take(at, 0))
+			s.deliverBatch(at, int(s.net.links[at].count))
 		} else {
-			s.deliverBatch(at, count)
+			s.deliverOne(at, 0)
 		}
 	}
-	if s.tape.Chance(0.5) {
-		s.read(i)
-	}
-	if !s.tape.Chance(0.5) {
-		s.tickNode(i)
-	}
+	s.tickNode(i)
 }
 
 // jump moves a node's clock, forwards or backwards.
@@ -512,12 +513,8 @@ func (s *Simulator) persistFails(i int) {
 	}
 	s.count(PersistFails)
 	n := &s.nodes[i]
-	s.takeOwed(i)
 	s.before(PersistFails, n, nil)
 	n.core.PersistFailed(s.local(n), errLost)
-	if n.core.Err() == nil {
-		s.fail(Refusal, n.id, "it goes on although a write has failed")
-	}
 	s.after(PersistFails, i, nil)
 	s.broken.set(i, true)
 	s.crash(i, 0)
@@ -565,11 +562,11 @@ func (s *Simulator) lost(i int) int {
 
 // heal ends all partitions.
 func (s *Simulator) heal() bool {
-	if s.blocked == [maxNodes]nodeSet{} {
+	if s.blocked == [MaxNodes]nodeSet{} {
 		return false
 	}
 	s.count(Heal)
-	s.blocked = [maxNodes]nodeSet{}
+	s.blocked = [MaxNodes]nodeSet{}
 	return true
 }
 

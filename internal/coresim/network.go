@@ -12,7 +12,7 @@ import (
 type network struct {
 	parcels []parcel
 	free    []int32
-	links   [maxNodes * 8]link
+	links   [MaxNodes * 8]link
 	// pending has a bit for each link with messages on it, at 8 * receiver +
 	// sender.
 	pending uint64

@@ -2,7 +2,6 @@ package coresim
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -20,29 +19,20 @@ type node struct {
 	rate   int64 // of its clock, in 1/1024
 
 	writes   writeQueue
+	durable  uint64 // the newest of its writes that is on the disk
 	apply    []raftpb.Entry
 	restore  bool
-	logReads []answer
-	answered *answer // the last LogRead, which may be answered once more
+	logReads []raft.LogRead
+	answered answer // a LogRead that may be answered once more
 	sends    []transfer
-
-	// owes says that the node was given something and that its Ready has not
-	// been taken since.
-	owes bool
-
-	// Reads are numbered from 1 in each life of the node.
-	reads        uint64
-	readAnswered uint64   // the last one
-	ownReads     []uint64 // those that this node, as the leader, must end
 
 	applied raftpb.Index
 	digest  uint64 // of what is applied
 }
 
-// answer is a LogRead and, once the log has been read, what came of it.
+// answer is an answered LogRead; without entries it is none.
 type answer struct {
 	request raft.LogRead
-	read    bool
 	entries []raftpb.Entry
 }
 
@@ -68,6 +58,7 @@ func (s *Simulator) found() {
 		n := &s.nodes[i]
 		*n = node{id: raftpb.NodeID(i + 1), disk: n.disk, view: bridge.View{Peers: n.view.Peers}, writes: n.writes, rate: 1024}
 		n.disk.clear(s.members)
+		n.disk.hard.Unmarked = s.cfg.Plain
 		if s.swarm.drift > 0 {
 			n.rate += int64(s.tape.Intn(2*s.swarm.drift+1) - s.swarm.drift)
 		}
@@ -95,7 +86,7 @@ func (s *Simulator) start(i int) {
 		s.fail(Refusal, n.id, "it does not start from %+v: %v", state, err)
 		return
 	}
-	n.core = core
+	n.core, n.durable = core, 0
 	s.forget(i)
 	s.up.set(i, true)
 	s.before(Restart, n, nil)
@@ -118,10 +109,10 @@ func checked(state *raft.State) *invariant.State {
 func (s *Simulator) forget(i int) {
 	n := &s.nodes[i]
 	n.writes.reset()
-	n.apply, n.restore, n.answered, n.applied, n.digest = nil, false, nil, 0, 0
-	n.owes, n.reads, n.readAnswered = false, 0, 0
-	n.logReads, n.sends, n.ownReads = n.logReads[:0], n.sends[:0], n.ownReads[:0]
-	for _, set := range []*nodeSet{&s.up, &s.paused, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
+	n.apply, n.restore, n.applied, n.digest = nil, false, 0, 0
+	n.answered.entries = n.answered.entries[:0]
+	n.logReads, n.sends = n.logReads[:0], n.sends[:0]
+	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
 		set.set(i, false)
 	}
 }
@@ -131,75 +122,61 @@ func (s *Simulator) forget(i int) {
 func (s *Simulator) crash(i, survived int) {
 	n := &s.nodes[i]
 	for range survived {
-		n.disk.write(n.writes.pop())
+		n.makeDurable(n.writes.pop())
 	}
 	s.check.Crashed(n.id)
 	n.core = nil
 	s.forget(i)
 }
 
+func (n *node) makeDurable(w *pendingWrite) {
+	n.disk.write(w)
+	n.durable = w.seq
+}
+
+// spared is how many of a node's writes in flight must survive a crash.
+func (s *Simulator) spared(n *node) int {
+	if s.cfg.Spare == nil {
+		return 0
+	}
+	newest := s.cfg.Spare(n.id)
+	return int(max(newest, n.durable) - n.durable)
+}
+
 // before tells the observer what is about to happen.
 func (s *Simulator) before(k Kind, n *node, m *raftpb.Message) {
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n)}
+		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Durable: n.durable}
 		s.cfg.Observer.Before(&s.event)
 	}
 }
 
-// after takes a node's Ready and checks everything, unless the node is given
-// more before. m is the message that was delivered, if it was one.
+// after takes a node's Ready and checks everything. m is the message that was
+// delivered, if it was one.
 func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	n := &s.nodes[i]
-	v := &n.view
-	if k != Tick && s.swarm.hoard > 0 && n.core.Err() == nil && s.tape.Chance(s.swarm.hoard) {
-		s.putOff(k, i, m)
-		return
-	}
-	several := n.owes
-	n.owes = false
-	rd := n.core.Ready()
+	s.ready = n.core.Ready()
+	rd, v := &s.ready, &n.view
 	bridge.Inspect(n.core, v)
 	s.step = invariant.Step{
-		Ticked: k == Tick && !several, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
+		Delivered: m, Ticked: k == Tick, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
 		Write: invariant.Write{Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries},
 	}
-	if !several {
-		s.step.Delivered = m
-	}
 	s.check.Stepped(&s.step)
-	s.hash(n, &rd)
+	s.hash(n, rd)
 	if s.cfg.Transcript {
 		s.note(k, n, m)
-		s.noteReady(n, &rd)
+		s.noteReady(n, rd)
 	}
 	if s.cfg.Observer != nil {
-		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: &rd}
+		s.event = Event{Kind: k, Node: n.id, Message: m, Core: n.core, Now: s.local(n), Ready: rd, Durable: n.durable}
 		s.cfg.Observer.After(&s.event)
 	}
-	s.take(i, &rd)
+	s.take(i, rd)
 	s.leaders.set(i, v.Role == bridge.Leader)
 	s.result.Terms = max(s.result.Terms, v.Term)
 	if err := s.check.Err(); err != nil && s.failed == nil {
 		s.failed = err.(*invariant.Violation)
-	}
-}
-
-// putOff leaves a node's Ready for later: a host may give a core any number of
-// things before it takes one.
-func (s *Simulator) putOff(k Kind, i int, m *raftpb.Message) {
-	n := &s.nodes[i]
-	n.owes = true
-	bridge.Inspect(n.core, &n.view)
-	s.leaders.set(i, n.view.Role == bridge.Leader)
-	if s.cfg.Transcript {
-		s.note(k, n, m)
-	}
-}
-
-// takeOwed takes a node's Ready if it was put off.
-func (s *Simulator) takeOwed(i int) {
-	if s.nodes[i].owes {
-		s.after(Tick, i, nil)
 	}
 }
 
@@ -225,12 +202,8 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 		n.restore = true
 		s.applying.set(i, true)
 	}
-	for _, q := range rd.LogReads {
-		a := answer{request: q}
-		if s.tape.Chance(0.25) { // read now, answered when things have moved on
-			a.read, a.entries = true, n.disk.entries(q.Lo, q.Hi, q.MaxBytes)
-		}
-		n.logReads = append(n.logReads, a)
+	if len(rd.LogReads) > 0 {
+		n.logReads = append(n.logReads, rd.LogReads...)
 		s.reading.set(i, true)
 	}
 	for k := range rd.Snapshots {
@@ -241,12 +214,9 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 	for _, r := range rd.Reads {
 		if r.OK {
 			s.check.ReadAnswered(n.id, r.ID, r.Index)
-			n.readAnswered = r.ID
+			s.answered = r.ID
 		} else {
 			s.check.ReadFailed(n.id, r.ID)
-		}
-		if k := slices.Index(n.ownReads, r.ID); k >= 0 {
-			n.ownReads = slices.Delete(n.ownReads, k, k+1)
 		}
 	}
 }

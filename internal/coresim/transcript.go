@@ -2,8 +2,6 @@ package coresim
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed-6281cb22/raft"
@@ -11,41 +9,17 @@ import (
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
-// transcriptLines is how many lines a transcript has of each node.
-const transcriptLines = 60
-
-// transcriptLine is a line with its place in the transcript of all nodes.
-type transcriptLine struct {
-	number int
-	text   string
-}
-
-// transcript returns the last lines of each node, all in one order.
-func (s *Simulator) transcript() string {
-	var all []transcriptLine
-	for i := range s.lines {
-		all = append(all, s.lines[i]...)
-	}
-	slices.SortFunc(all, func(a, b transcriptLine) int { return a.number - b.number })
-	var b strings.Builder
-	for _, line := range all {
-		b.WriteString(line.text)
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
+// How much a transcript keeps of each node, and shows of all.
+const (
+	transcriptPerNode = 200
+	transcriptLines   = 400
+)
 
 var roleNames = [...]string{"follower", "pre-candidate", "candidate", "leader"}
 
 // line adds a line to the transcript of a node.
 func (s *Simulator) line(n *node, format string, args ...any) {
-	lines := &s.lines[n.id-1]
-	if len(*lines) == transcriptLines {
-		*lines = slices.Delete(*lines, 0, 1)
-	}
-	at := fmt.Sprintf("%6d %12v node %d: ", s.result.Events, time.Duration(s.now), n.id)
-	s.written++
-	*lines = append(*lines, transcriptLine{s.written, at + fmt.Sprintf(format, args...)})
+	s.transcript.Add(s.result.Events, time.Duration(s.now), int(n.id), fmt.Sprintf(format, args...))
 }
 
 // note says what happened to a node.

@@ -93,13 +93,13 @@ type node struct {
 	marked bool // its durable mark, as of the step before
 
 	// What it has in memory.
-	log     runs
-	first   bool // no step has been seen since it started
-	before  glance
-	matches []match
-	applied raftpb.Index
-	reads   []read
-	largest int // bytes of the largest write
+	log                   runs
+	first                 bool // no step has been seen since it started
+	before                glance
+	matches               []match
+	applied               raftpb.Index
+	reads                 []read
+	largest, largestEntry int // bytes of the largest write, and of its largest entry
 	// foundingIn is the last term in which it could found a cluster.
 	foundingIn raftpb.Term
 }
@@ -122,6 +122,10 @@ func (g *glance) founder() bool { return !g.unmarked && g.last == 0 && g.vote ==
 type match struct {
 	peer  raftpb.NodeID
 	index raftpb.Index
+	// window is the largest that the peer has told of, or, before it has told
+	// of one, what the leader assumes.
+	window uint64
+	told   bool
 }
 
 // read is a read that has not been answered.
@@ -187,9 +191,6 @@ func (c *Checker) find(id raftpb.NodeID) *node {
 // Stepped checks a step. It is to be told of every one, in their order.
 func (c *Checker) Stepped(s *Step) {
 	n, v := c.node(s.View.ID), s.View
-	if s.Delivered == nil && !s.Ticked && n.before.founder() {
-		n.foundingIn = v.Term // if one of several things took it to this term
-	}
 	c.checkTransition(n, s)
 	if s.Write.Seq != 0 {
 		c.takeWrite(n, v, &s.Write)

@@ -80,6 +80,7 @@ func (c *Checker) takeEntries(n *node, q *write, entries []raftpb.Entry) {
 		previous, known = e.Term, true
 		n.log.append(e.Term, e.Index)
 		size += len(e.Data) + entryOverhead
+		n.largestEntry = max(n.largestEntry, len(e.Data)+entryOverhead)
 	}
 	q.entries.appendFrom(&n.log, n.log.last)
 	n.largest = max(n.largest, size)
@@ -268,6 +269,7 @@ func (c *Checker) adopt(n *node, s *State) {
 	}
 	for i := range s.Entries {
 		e := &s.Entries[i]
+		n.largestEntry = max(n.largestEntry, len(e.Data)+entryOverhead)
 		if previous, known := n.disk.term(e.Index - 1); known {
 			c.noteEntry(n, c.factsOf(e.Term), e, previous)
 		}

@@ -43,15 +43,17 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		if i == len(n.matches) {
-			n.matches = append(n.matches, match{peer: p.ID})
+			n.matches = append(n.matches, match{peer: p.ID, window: p.Window})
 		}
-		if m := &n.matches[i]; m.peer != p.ID || m.index != p.Match {
-			if m.peer == p.ID && p.Match < m.index && !p.Marked {
-				c.fail(MatchTruthful, n, "of peer %d: match %d after %d", p.ID, p.Match, m.index)
-			}
+		m := &n.matches[i]
+		if m.peer != p.ID {
+			*m = match{peer: p.ID, window: p.Window}
+		}
+		if m.index != p.Match || p.Next <= p.Match {
 			c.checkMatch(n, v, p)
-			*m = match{p.ID, p.Match}
+			m.index = p.Match
 		}
+		c.checkInFlight(n, v, m, p)
 	}
 }
 

@@ -27,9 +27,11 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 			c.checkVote(n, m.Term, m.To)
 		}
 	case raftpb.PreVote, raftpb.PreVoteReply:
-		// It may have been held since it was a founder, in the same term, or
-		// have been about to be sent when another term began.
-		if !v.Unmarked && !n.before.founder() && n.foundingIn != v.Term && n.foundingIn != n.before.term && (m.Type == raftpb.PreVote || !m.Reject) {
+		// It may have been held since it was a founder, in the same term; or it
+		// came together with what has changed that, its first entry say, which
+		// is not durable yet.
+		founding := n.before.founder() || n.foundingIn == v.Term || n.disk.last == 0 && n.hard.Vote == 0
+		if !v.Unmarked && !founding && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}
 	}
@@ -167,7 +169,7 @@ func (c *Checker) checkBounds(n *node, v *bridge.View) {
 	if v.Stopped {
 		return
 	}
-	own := 32 * entryOverhead // what a leader appends by itself, for each restart of a marked peer too, bypasses the limits
+	own := 2 * entryOverhead // of a term's first entry, which bypasses the limits
 	if limit := v.MaxWindowBytes + v.MaxUncommittedBytes + n.largest + own; v.WindowBytes > limit {
 		c.fail(Bounds, n, "a window of %d bytes, more than %d", v.WindowBytes, limit)
 	}
@@ -180,14 +182,22 @@ func (c *Checker) checkBounds(n *node, v *bridge.View) {
 	if v.PendingReads > v.MaxPendingReads {
 		c.fail(Bounds, n, "%d reads wait, more than %d", v.PendingReads, v.MaxPendingReads)
 	}
-	if v.Role != bridge.Leader {
-		return
+}
+
+// checkInFlight: what is on the way to a peer is within what it has asked for,
+// and before it has asked, one message; but for one entry of any size, since
+// what is read from the storage may be larger than was known.
+func (c *Checker) checkInFlight(n *node, v *bridge.View, m *match, p *bridge.Peer) {
+	switch {
+	case m.told:
+		m.window = max(m.window, p.Window)
+	case p.Window != m.window:
+		m.told, m.window = true, p.Window
 	}
-	for i := range v.Peers {
-		p := &v.Peers[i]
-		if p.InFlight > v.MaxInFlight || p.InFlight == 0 && p.InFlightBytes != 0 {
-			c.fail(Bounds, n, "%d messages of %d bytes are on the way to peer %d", p.InFlight, p.InFlightBytes, p.ID)
-		}
+	limit := max(m.window, uint64(v.MaxMessageBytes)) + uint64(n.largestEntry)
+	if p.InFlight > v.MaxInFlight || p.InFlightBytes > limit || p.InFlight == 0 && p.InFlightBytes != 0 {
+		c.fail(Bounds, n, "%d messages of %d bytes are on the way to peer %d, more than %d of %d", p.InFlight, p.InFlightBytes, p.ID,
+			v.MaxInFlight, limit)
 	}
 }
 
