@@ -85,14 +85,8 @@ func Simulate[M raft.StateMachine[R], R any](t TB, s Simulation[M, R]) Result {
 	t.Helper()
 	var total Result
 	if path := os.Getenv("RAFTTEST_TAPE"); path != "" {
-		file, err := tape.ReadFile(path)
-		if err != nil {
-			t.Fatalf("rafttest: %v", err)
-			return total
-		}
-		r := s.run(tape.Replay(file.Recording), withTranscript)
-		if r.failure != nil {
-			t.Fatalf("rafttest: %s: %v\n%s", path, r.failure, r.transcript)
+		if transcript, err := s.ReplayFile(path); err != nil {
+			t.Fatalf("rafttest: %s: %v\n%s", path, err, transcript)
 		}
 		return total
 	}

@@ -31,16 +31,16 @@ func check(ctx context.Context, args []string, out, errs io.Writer) (int, error)
 	if err := o.Validate(); err != nil {
 		return 0, err
 	}
-	last := time.Now()
+	line, last := newStatusLine(out), time.Now()
 	report, err := modelcheck.Check(ctx, o, func(p modelcheck.Progress) {
-		if time.Since(last) < time.Second {
+		if time.Since(last) < line.interval {
 			return
 		}
 		last = time.Now()
-		fmt.Fprintf(out, "\r\033[K%v  depth %d: %s states, %s transitions, %s to do", p.Elapsed.Round(time.Second), p.Depth,
-			count(uint64(p.States)), count(uint64(p.Transitions)), count(uint64(p.Frontier)))
+		line.show(fmt.Sprintf("%v  depth %d: %s states, %s transitions, %s to do", p.Elapsed.Round(time.Second), p.Depth,
+			count(uint64(p.States)), count(uint64(p.Transitions)), count(uint64(p.Frontier))))
 	})
-	fmt.Fprint(out, "\r\033[K")
+	line.clear()
 	if err != nil && ctx.Err() == nil {
 		return 0, err
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft/internal/coresim"
-	"github.com/seed-6281cb22/raft/internal/failure"
 	"github.com/seed-6281cb22/raft/internal/tape"
 	"github.com/seed-6281cb22/raft/rafttest"
 )
@@ -16,7 +15,7 @@ type engine interface {
 	// run runs a seed. The error is what a user is to read of a failure.
 	run(seed uint64) (outcome, error)
 	// show runs a seed, or with a path what is in that file, and returns what
-	// happened.
+	// happened, and what was wrong.
 	show(seed uint64, path string) (transcript string, err error)
 }
 
@@ -81,7 +80,60 @@ func (e *coreEngine) run(seed uint64) (outcome, error) {
 		}
 	}
 	if err != nil {
-		err = e.explain(seed, err)
+		err = errors.New(coresim.Explain(coresim.Config{Nodes: e.nodes}, seed).String())
 	}
 	return o, err
+}
+
+func (e *coreEngine) show(seed uint64, path string) (string, error) {
+	decisions := tape.FromSeed(seed)
+	if path != "" {
+		file, err := tape.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		decisions = tape.Replay(file.Recording)
+	}
+	r, err := e.simulator.Run(coresim.Config{Nodes: e.nodes, Transcript: true}, decisions)
+	return r.Transcript, err
+}
+
+// stackEngine simulates the whole library.
+type stackEngine struct {
+	nodes int
+}
+
+// testName stands for a test in what rafttest says of a failure.
+const testName = "raftsim"
+
+// soakTest takes the failure of a simulation.
+type soakTest struct {
+	failure error
+}
+
+func (t *soakTest) Helper()      {}
+func (t *soakTest) Name() string { return testName }
+func (t *soakTest) Fatalf(format string, args ...any) {
+	t.failure = fmt.Errorf(format, args...)
+}
+
+func (e *stackEngine) run(seed uint64) (outcome, error) {
+	s := simulation(e.nodes)
+	s.First = seed
+	var t soakTest
+	r := rafttest.Simulate(&t, s)
+	return outcome{
+		events:     r.Events,
+		virtual:    r.Virtual,
+		operations: r.Succeeded + r.NotCommitted + r.Unknown + r.Refused + r.Reads,
+		commits:    r.Succeeded,
+		faults:     r.Faults,
+	}, t.failure
+}
+
+func (e *stackEngine) show(seed uint64, path string) (string, error) {
+	if path != "" {
+		return simulation(e.nodes).ReplayFile(path)
+	}
+	return simulation(e.nodes).Replay(seed)
 }

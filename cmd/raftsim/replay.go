@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/seed-6281cb22/raft/internal/coresim"
 	"github.com/seed-6281cb22/raft/internal/tape"
 )
 
@@ -18,24 +19,17 @@ func replay(_ context.Context, args []string, out, errs io.Writer) (int, error) 
 	if err := parse(flags, args, 1); err != nil {
 		return 0, err
 	}
-	decisions := tape.FromSeed(*seed)
-	if path := flags.Arg(0); path != "" {
-		file, err := tape.ReadFile(path)
-		if err != nil {
+	path := flags.Arg(0)
+	if path != "" {
+		if err := ofFile(path, name, nodes); err != nil {
 			return 0, err
-		}
-		decisions = tape.Replay(file.Recording)
-		if *name = file.Header["engine"]; file.Header["nodes"] != "" {
-			if _, err := fmt.Sscan(file.Header["nodes"], nodes); err != nil {
-				return 0, fmt.Errorf("%s: nodes: %w", path, err)
-			}
 		}
 	}
 	e := newEngine(*name, *nodes)
 	if e == nil {
 		return 0, fmt.Errorf("no engine %q; there are %s", *name, strings.Join(engineNames, " and "))
 	}
-	transcript, err := e.show(decisions)
+	transcript, err := e.show(*seed, path)
 	fmt.Fprintln(out, strings.TrimRight(transcript, "\n"))
 	if err != nil {
 		fmt.Fprintf(out, "\nFOUND %v\n", err)
@@ -45,3 +39,25 @@ func replay(_ context.Context, args []string, out, errs io.Writer) (int, error) 
 	return clean, nil
 }
 
+// ofFile takes from a file what it was recorded with.
+func ofFile(path string, name *string, nodes *int) error {
+	file, err := tape.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	switch header := file.Header; header["engine"] {
+	case coresim.Engine:
+		*name = "core"
+		if _, err := fmt.Sscan(header["nodes"], nodes); err != nil {
+			return fmt.Errorf("%s: nodes: %w", path, err)
+		}
+	case "rafttest":
+		*name = "stack"
+		if header["test"] != testName {
+			return fmt.Errorf("%s is of a simulation in %s: RAFTTEST_TAPE=%s go test -run '^%[2]s$'", path, header["test"], path)
+		}
+	default:
+		return fmt.Errorf("%s is of an engine that raftsim does not have, %q", path, header["engine"])
+	}
+	return nil
+}

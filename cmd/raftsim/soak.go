@@ -49,10 +49,10 @@ func soak(ctx context.Context, args []string, out, errs io.Writer) (int, error) 
 	defer stop()
 	s.stop = stop
 	var running sync.WaitGroup
-	for i := range max(1, *workers) {
-		running.Go(func() { s.work(ctx, names, i, *nodes) })
+	for range max(1, *workers) {
+		running.Go(func() { s.work(ctx, names, func(name string) engine { return newEngine(name, *nodes) }) })
 	}
-	s.watch(ctx, &running)
+	s.watch(&running)
 	return s.summary(names), nil
 }
 
@@ -70,17 +70,18 @@ type soaking struct {
 
 // tally is what an engine has done.
 type tally struct {
-	next   uint64 // seed
-	busy   time.Duration
-	seeds  uint64
-	total  outcome
+	next  uint64 // seed
+	taken uint64 // seeds
+	busy  time.Duration
+	seeds uint64
+	total outcome
 }
 
 // work runs seeds of the engine that has had the least time so far.
-func (s *soaking) work(ctx context.Context, names []string, worker, nodes int) {
+func (s *soaking) work(ctx context.Context, names []string, newEngine func(name string) engine) {
 	engines := map[string]engine{}
 	for _, name := range names {
-		engines[name] = newEngine(name, nodes)
+		engines[name] = newEngine(name)
 	}
 	for ctx.Err() == nil {
 		name, seed, ok := s.take(names)
@@ -108,7 +109,7 @@ func (s *soaking) take(names []string) (name string, seed uint64, ok bool) {
 	defer s.mu.Unlock()
 	for _, n := range names {
 		t := s.tallies[n]
-		if s.seeds > 0 && t.seeds >= s.seeds {
+		if s.seeds > 0 && t.taken >= s.seeds {
 			continue
 		}
 		if !ok || t.busy < s.tallies[name].busy {
@@ -118,31 +119,29 @@ func (s *soaking) take(names []string) (name string, seed uint64, ok bool) {
 	if ok {
 		seed = s.tallies[name].next
 		s.tallies[name].next++
+		s.tallies[name].taken++
 	}
 	return name, seed, ok
 }
 
-// watch shows how far the work has come until it is done: in one line that
-// changes, and now and then in one that stays.
-func (s *soaking) watch(ctx context.Context, running *sync.WaitGroup) {
+// watch shows how far the work has come until it is done: on a terminal in a
+// line that changes, else in a line now and then.
+func (s *soaking) watch(running *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
 		running.Wait()
 		close(done)
 	}()
-	ticker := time.NewTicker(time.Second)
+	line := newStatusLine(s.out)
+	defer line.clear()
+	ticker := time.NewTicker(line.interval)
 	defer ticker.Stop()
-	for n := 1; ; n++ {
+	for {
 		select {
 		case <-done:
-			fmt.Fprint(s.out, "\r\033[K")
 			return
 		case <-ticker.C:
-			end := ""
-			if n%60 == 0 {
-				end = "\n"
-			}
-			fmt.Fprintf(s.out, "\r\033[K%s%s", s.progress(), end)
+			line.show(s.progress())
 		}
 	}
 }
