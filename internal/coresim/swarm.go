@@ -65,6 +65,7 @@ type swarm struct {
 	kinds         [4096]Kind // by their weights
 	reorder       bool       // messages of one link overtake each other
 	batches       int        // messages at most that a node takes before Ready
+	hoard         float64    // how often a node is given more before its Ready is taken
 
 	election, heartbeat                 time.Duration
 	message, window, uncommitted, apply int   // bytes
@@ -95,6 +96,7 @@ func drawSwarm(t *tape.Tape) swarm {
 	s.pace = int64(s.election) / int64(1+(100<<t.Intn(8)))
 	// Safety never rests on clocks, so some may run several times faster.
 	s.drift = [...]int{0, 0, 64, 800}[t.Intn(4)]
+	s.hoard = [...]float64{0, 0, 0.1, 0.5}[t.Intn(4)]
 	s.drawKinds(t)
 	return s
 }
@@ -102,6 +104,7 @@ func drawSwarm(t *tape.Tape) swarm {
 // simplify leaves out what Config.Plain leaves out.
 func (s *swarm) simplify() {
 	s.batches = 1
+	s.hoard = 0
 	for at, k := range s.kinds {
 		if k == Compact || k == Wipe || k == PersistFails {
 			s.kinds[at] = Deliver
@@ -126,7 +129,7 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 		Tick:          2 + t.Intn(1<<t.Intn(8)),
 		Propose:       10 + t.Intn(200),
 		Read:          some(60),
-		Compact:       some(20),
+		Compact:       some(4 << t.Intn(6)),
 		Drop:          some(100),
 		Duplicate:     some(100),
 		Unreachable:   some(10),

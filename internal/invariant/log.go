@@ -49,6 +49,9 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 		if m.peer != p.ID {
 			*m = match{peer: p.ID, window: p.Window}
 		}
+		if p.Match < m.index && !p.Marked {
+			c.fail(MatchTruthful, n, "of peer %d: match %d after %d", p.ID, p.Match, m.index)
+		}
 		if m.index != p.Match || p.Next <= p.Match {
 			c.checkMatch(n, v, p)
 			m.index = p.Match
