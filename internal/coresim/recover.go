@@ -92,8 +92,10 @@ func (s *Simulator) settleAll() {
 	}
 }
 
-// endless is more than all that can be under way at one time comes to.
-const endless = 1 << 20
+// endless is more than all that can be under way at one time comes to. That is
+// much: where messages hold one entry and the send queue fewer of them than a
+// leader has on the way, catching up takes their product.
+const endless = 1 << 22
 
 // settle does one thing that is under way, and reports whether there was one.
 func (s *Simulator) settle() bool {

@@ -187,11 +187,6 @@ var commits = []Mutation{
 		Wrong: "entries that were refused for want of room count as verified",
 	},
 	{
-		ID: "C13", File: "log.go", Func: "raftLog.truncate",
-		Find: "l.runs[n-1].First >= i", Replace: "l.runs[n-1].First > i",
-		Wrong: "a truncated entry's term stays in the log's term runs",
-	},
-	{
 		ID: "C14", File: "replication.go", Func: "Raft.handleRejection",
 		Find: "p.probe(min(next, m.Index))", Replace: "p.probe(max(p.next, next))",
 		Wrong: "a rejection does not move the place to try next (L12)",

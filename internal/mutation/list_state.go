@@ -17,11 +17,6 @@ var memberships = []Mutation{
 		Find: "p.voter, p.outgoing = m.Voter, m.Outgoing", Replace: "p.voter, p.outgoing = true, m.Outgoing",
 		Wrong: "a learner is counted in a quorum",
 	},
-	{
-		ID: "M25b", File: "election.go", Func: "quorumOf",
-		Find: "if r.members.selfVoter {", Replace: "if r.role == Leader {",
-		Wrong: "a removed leader counts itself",
-	},
 }
 
 // Of snapshots.
@@ -148,11 +143,6 @@ var marks = []Mutation{
 		ID: "C68", File: "election.go", Func: "quorumOf",
 		Find: "if !p.marked {", Replace: "{",
 		Wrong: "a marked replica counts in a quorum",
-	},
-	{
-		ID: "C69", File: "replication.go", Func: "Raft.heardMark",
-		Find: "p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1 p.match, p.verified = 0, 0", Replace: "p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1",
-		Wrong: "what a storage had acknowledged before it was lost stays acknowledged",
 	},
 	{
 		ID: "C70", File: "replication.go", Func: "Raft.handleAppendEntries",
