@@ -27,10 +27,12 @@ type engine struct {
 	checks     checks
 	transcript notes
 
-	closing bool  // nodes end on purpose
-	failure error // the first thing that was found wrong
-	events  uint64
-	hash    uint64 // rolling, of all states
+	closing    bool  // nodes end on purpose
+	failure    error // the first thing that was found wrong
+	events     uint64
+	moved      raft.Instant // when time has passed last …
+	standstill int          // … and how many events there were since
+	hash       uint64       // rolling, of all states
 }
 
 // event is something that will happen to a node, or, without one, to the
@@ -110,7 +112,12 @@ func (e *engine) step(until raft.Instant) bool {
 	if at > until || e.failure != nil {
 		return false
 	}
-	e.now = max(e.now, at)
+	if e.now = max(e.now, at); e.now > e.moved {
+		e.moved, e.standstill = e.now, 0
+	}
+	if e.standstill++; e.standstill > 100_000 {
+		e.fail("liveness", "time stands still: more than 100000 events at one instant")
+	}
 	e.events++
 	e.tape.Begin()
 	if due, ok := e.network.Next(); ok && due <= e.now {

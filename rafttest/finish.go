@@ -1,73 +1,105 @@
 package rafttest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
 )
 
+// within requires a condition to come true within so many election timeouts.
+func (e *engine) within(timeouts int, what string, condition func() bool) bool {
+	limit := time.Duration(timeouts) * e.cfg.electionTimeout()
+	ok := e.runUntil(e.now.Add(limit), condition)
+	if !ok && e.failure == nil {
+		e.fail("liveness", "%s: not within %v after the faults have stopped", what, limit)
+	}
+	return ok
+}
+
+// majorityLives is what must come true when a majority is well and the others
+// are lost to it for good: it has a leader, every call to it ends, and it takes
+// new ones.
+func (e *engine) majorityLives(majority []*node) bool {
+	ended := func() bool {
+		return !slices.ContainsFunc(e.calls.open, func(c *call) bool { return slices.Contains(majority, c.n) })
+	}
+	return e.within(30, "a leader of the majority that is left", func() bool { return e.leader() != nil }) &&
+		e.within(60, "every call to the majority that is left has ended", ended)
+}
+
 // finish is what must come true once nothing goes wrong any more: liveness, and
 // that all nodes agree, hold no more than they may, and leave nothing behind
 // when they end.
 func (e *engine) finish() {
-	if e.failure != nil {
+	if !e.within(30, "a leader that a majority follows", func() bool { return e.leader() != nil }) ||
+		!e.within(60, "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
+		!e.within(60, "all nodes have applied the same", e.agreed) {
 		return
 	}
-	timeout := e.cfg.electionTimeout()
-	within := func(timeouts int, checker, what string, condition func() bool) bool {
-		limit := time.Duration(timeouts) * timeout
-		ok := e.runUntil(e.now.Add(limit), condition)
-		if !ok && e.failure == nil {
-			e.fail(checker, "%s: not within %v after the faults have stopped", what, limit)
-		}
-		return ok
-	}
-	if !within(30, "liveness", "a leader that a majority follows", func() bool { return e.leader() != nil }) ||
-		!within(60, "liveness", "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
-		!within(60, "liveness", "all nodes have applied the same", e.agreed) {
+	if !e.within(10, "all nodes hold nothing back", e.quiet) {
 		return
 	}
-	e.run(e.now.Add(2 * timeout))
 	for _, n := range e.nodes {
-		if e.failure == nil {
-			e.checkIdle(n)
-		}
+		e.checkBounds(n)
 	}
-	if e.failure == nil {
-		e.compareMachines()
-		e.calls.settle()
-	}
+	e.compareMachines()
+	e.calls.settle()
 	if e.failure == nil {
 		e.close()
 	}
 }
 
-// checkIdle: a node without work holds nothing back, and its log and disk are
-// bounded.
-func (e *engine) checkIdle(n *node) {
-	if !n.running() {
-		e.fail("liveness", "node %d does not run: %v", n.id, n.err())
+// quiet says that all nodes run, and that none without work holds anything back:
+// no message, write, read or proposal.
+func (e *engine) quiet() bool {
+	var v bridge.View
+	for _, n := range e.nodes {
+		if !n.running() {
+			return false
+		}
+		bridge.Inspect(n.replica.Core(), &v)
+		if v.Held > 0 || v.InFlightWrites > 0 || v.PendingReads > 0 || v.UncommittedBytes > 0 {
+			return false
+		}
+		for i := range v.Peers {
+			if p := &v.Peers[i]; v.Role == bridge.Leader && (p.InFlight > 0 || p.InFlightBytes > 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkBounds: logs and disks are bounded. A snapshot may have been due while
+// the one before was taken.
+func (e *engine) checkBounds(n *node) {
+	s, c := n.status(), &e.cfg.raft
+	kept := s.Last + 1 - s.First
+	if limit := 3*c.SnapshotEntries + max(c.TrailingEntries, 0) + 100; c.SnapshotEntries > 0 && kept > raft.Index(limit) {
+		e.fail("bounds", "node %d keeps entries %d to %d, with a snapshot every %d and %d trailing", n.id, s.First, s.Last, c.SnapshotEntries, c.TrailingEntries)
+	}
+	content, err := n.machine.content()
+	if err != nil {
+		e.fail("state machines", "node %d gives no snapshot: %v", n.id, err)
 		return
 	}
-	var v bridge.View
-	bridge.Inspect(n.replica.Core(), &v)
-	if v.Held > 0 || v.InFlightWrites > 0 || v.PendingReads > 0 || v.UncommittedBytes > 0 {
-		e.fail("leaks", "node %d is idle and holds %d messages, %d writes, %d reads and %d uncommitted bytes",
-			n.id, v.Held, v.InFlightWrites, v.PendingReads, v.UncommittedBytes)
+	if e.checks.of(n).damaged {
+		return // what may be needed of a damaged log is kept
 	}
-	for i := range v.Peers {
-		if p := &v.Peers[i]; v.Role == bridge.Leader && (p.InFlight > 0 || p.InFlightBytes > 0) {
-			e.fail("leaks", "leader %d is idle, and %d messages of %d bytes are on the way to peer %d: %+v", n.id, p.InFlight, p.InFlightBytes, p.ID, *p)
+	// Package wal: about three times the live entries, and some segments:
+	// spares, torn tails, and those that many restarts in a row have begun.
+	live := int64(0)
+	for i := range e.ledger.records {
+		if r := &e.ledger.records[i]; r.index >= s.First {
+			live += int64(len(r.command))
 		}
 	}
-	s := n.status()
-	if every, c := e.cfg.raft.SnapshotEntries, &e.cfg.raft; every > 0 && c.TrailingEntries != 0 {
-		// A snapshot may have been due while the one before was taken.
-		limit := raft.Index(3*every + max(c.TrailingEntries, 0) + 100)
-		if s.Last+1-s.First > limit {
-			e.fail("bounds", "node %d keeps entries %d to %d, with a snapshot every %d and %d trailing", n.id, s.First, s.Last, every, c.TrailingEntries)
-		}
+	const perEntry = 100
+	limit := 40*e.cfg.segmentBytes + 3*(live+perEntry*int64(kept)) + 3*int64(len(content)) + 1<<16
+	if used := n.disk.fs.Used(); used > limit {
+		e.fail("bounds", "node %d uses %d bytes of its disk, with %d entries of %d bytes and a state of %d", n.id, used, kept, live, len(content))
 	}
 }
 

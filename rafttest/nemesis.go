@@ -2,6 +2,7 @@ package rafttest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ type FaultCounts map[string]uint64
 type fault struct {
 	kind Faults
 	name string
-	do   func(s *nemesis)
+	do   func(s *nemesis) bool // false: it cannot, now
 }
 
 // faults are all that can go wrong, but for what the network does by itself.
@@ -64,7 +65,7 @@ func (s *nemesis) start() {
 }
 
 func (s *nemesis) again() {
-	s.e.after(s.e.draw(s.plan.rest), func() {
+	s.e.after(s.e.drawLong(s.plan.rest), func() {
 		if s.over {
 			return
 		}
@@ -74,9 +75,8 @@ func (s *nemesis) again() {
 			}
 		}
 		f := s.kinds[s.e.tape.Intn(len(s.kinds))]
-		if s.e.tape.Chance(0.8) {
+		if s.e.tape.Chance(0.8) && f.do(s) {
 			s.count[f.name]++
-			f.do(s)
 		}
 		s.again()
 	})
@@ -99,12 +99,13 @@ func (s *nemesis) victim() *node {
 	return s.e.nodes[s.e.tape.Intn(len(s.e.nodes))]
 }
 
-func (s *nemesis) link() {
+func (s *nemesis) link() bool {
 	from, to := s.victim(), s.victim()
 	f := drawNetwork(s.e.tape, s.e.cfg.electionTimeout())
 	s.e.transcript.note(from, "its link to node %d gets %+v", to.id, f)
 	s.e.network.SetLinkFaults(from.id, to.id, f)
 	s.later(func() { s.e.network.SetLinkFaults(from.id, to.id, s.e.cfg.network) })
+	return true
 }
 
 // cut cuts links, and heals them after a while.
@@ -141,12 +142,13 @@ func (s *nemesis) sides() (links [][2]*node) {
 	return links
 }
 
-func (s *nemesis) partition() {
+func (s *nemesis) partition() bool {
 	links := s.sides()
 	if s.e.tape.Chance(0.3) { // two nodes only: both reach all others
 		links = s.between()
 	}
 	s.cut(links)
+	return true
 }
 
 func (s *nemesis) between() [][2]*node {
@@ -155,7 +157,7 @@ func (s *nemesis) between() [][2]*node {
 }
 
 // oneWay cuts one direction only: a node is not heard, or does not hear.
-func (s *nemesis) oneWay() {
+func (s *nemesis) oneWay() bool {
 	links, first := s.sides(), s.e.tape.Intn(2)
 	if s.e.tape.Chance(0.5) {
 		links = s.between()
@@ -165,10 +167,11 @@ func (s *nemesis) oneWay() {
 		half = append(half, links[i])
 	}
 	s.cut(half)
+	return true
 }
 
 // flapping cuts and mends links several times.
-func (s *nemesis) flapping() {
+func (s *nemesis) flapping() bool {
 	links, times := s.sides(), 2+s.e.tape.Intn(8)
 	var flap func(int)
 	flap = func(left int) {
@@ -188,26 +191,29 @@ func (s *nemesis) flapping() {
 		}
 	}
 	flap(2 * times)
+	return true
 }
 
-func (s *nemesis) powerLoss() {
+func (s *nemesis) powerLoss() bool {
 	n := s.victim()
 	n.crash(n.disk.drawSurvival())
 	s.revive(n)
+	return true
 }
 
 // powerLossAtWrite lets the power go in the middle of something, which may be
 // the recovery that follows, and again then.
-func (s *nemesis) powerLossAtWrite() {
+func (s *nemesis) powerLossAtWrite() bool {
 	n := s.victim()
 	if !n.up {
-		return
+		return false
 	}
 	n.disk.crashIn = 1 + uint64(s.e.tape.Intn(30))
 	s.revive(n)
+	return true
 }
 
-func (s *nemesis) powerLossOfMany() {
+func (s *nemesis) powerLossOfMany() bool {
 	all := s.e.tape.Chance(0.5)
 	for _, n := range s.e.nodes {
 		if all || s.e.tape.Chance(0.6) {
@@ -215,14 +221,16 @@ func (s *nemesis) powerLossOfMany() {
 			s.revive(n)
 		}
 	}
+	return true
 }
 
-func (s *nemesis) kill() {
+func (s *nemesis) kill() bool {
 	n := s.victim()
 	if n.up {
 		n.kill()
 	}
 	s.revive(n)
+	return true
 }
 
 // revive is the operator, who starts a node again after a while if it has
@@ -263,29 +271,33 @@ func (s *nemesis) replace(n *node) {
 	n.founder = s.e.tape.Chance(0.3)
 }
 
-func (s *nemesis) slowDisk() {
+func (s *nemesis) slowDisk() bool {
 	n := s.victim()
 	before := n.pace
 	n.pace.disk.max = s.e.cfg.electionTimeout() / time.Duration(1+s.e.tape.Intn(10))
 	s.later(func() { n.pace = before })
+	return true
 }
 
-func (s *nemesis) stalledDisk() {
+func (s *nemesis) stalledDisk() bool {
 	n := s.victim()
 	n.disk.stall(true)
 	s.later(func() { n.disk.stall(false) })
+	return true
 }
 
-func (s *nemesis) failedWrite() {
+func (s *nemesis) failedWrite() bool {
 	n := s.victim()
 	n.disk.failIn, n.disk.short = 1+uint64(s.e.tape.Intn(20)), s.e.tape.Chance(0.5)
 	s.later(func() { n.disk.failIn = 0 })
+	return true
 }
 
-func (s *nemesis) fullDisk() {
+func (s *nemesis) fullDisk() bool {
 	n := s.victim()
 	n.disk.limit(1 + int64(s.e.tape.Intn(1<<16)))
 	s.later(func() { n.disk.limit(0) })
+	return true
 }
 
 // mayLose reports whether a node may lose its disk, or a part: no other
@@ -311,10 +323,10 @@ func (s *nemesis) mayLose(n *node) bool {
 // damage changes a sector of what a killed node has stored: a bit flips, or a
 // write meant for another place lands there. The write-ahead log promises to
 // notice once it has stated that its last batch is durable.
-func (s *nemesis) damage() {
+func (s *nemesis) damage() bool {
 	n := s.victim()
 	if !s.mayLose(n) || n.disk.unstated || s.e.checks.of(n).damaged {
-		return
+		return false
 	}
 	if n.up {
 		n.kill()
@@ -322,6 +334,7 @@ func (s *nemesis) damage() {
 	s.e.checks.of(n).damaged = true
 	n.disk.damage()
 	s.revive(n)
+	return true
 }
 
 // damage changes a sector.
@@ -357,41 +370,46 @@ func (d *disk) damage() {
 	})
 }
 
-func (s *nemesis) lostDisk() {
+func (s *nemesis) lostDisk() bool {
 	n := s.victim()
 	if !s.mayLose(n) {
-		return
+		return false
 	}
 	s.replace(n)
 	s.revive(n)
+	return true
 }
 
-func (s *nemesis) clockJump() {
+func (s *nemesis) clockJump() bool {
 	n, by := s.victim(), s.e.draw(span{max: 4 * s.e.cfg.electionTimeout()})
 	s.e.transcript.note(n, "its clock jumps by %v", by)
 	n.setClock(func(c *clock) { c.jump(by) })
+	return true
 }
 
-func (s *nemesis) clockDrift() {
+func (s *nemesis) clockDrift() bool {
 	n, drift := s.victim(), int64(s.e.tape.Intn(400_000))-200_000
 	s.e.transcript.note(n, "its clock drifts by %d ppm", drift)
 	n.setClock(func(c *clock) { c.set(s.e.now, drift) })
+	return true
 }
 
-func (s *nemesis) pause() {
+func (s *nemesis) pause() bool {
 	n := s.victim()
 	n.pause()
 	s.later(n.resume)
+	return true
 }
 
 // upgrade restarts a node with the other version of the wire format.
-func (s *nemesis) upgrade() {
+func (s *nemesis) upgrade() bool {
 	n := s.victim()
 	if n.up {
 		n.kill()
 	}
 	n.upgraded = !n.upgraded
 	s.revive(n)
+	return true
 }
 
 // stop undoes everything, and brings back every node.
@@ -409,11 +427,65 @@ func (s *nemesis) stop() {
 	s.tend()
 }
 
+// majority draws a majority of nodes whose storage is sound; none if so many are
+// not.
+func (s *nemesis) majority() []*node {
+	var sound []*node
+	for _, n := range s.e.nodes {
+		if k := s.e.checks.of(n); n.running() && !k.marked && !k.damaged {
+			sound = append(sound, n)
+		}
+	}
+	size := len(s.e.nodes)/2 + 1
+	if len(sound) < size {
+		return nil
+	}
+	for len(sound) > size {
+		i := s.e.tape.Intn(len(sound))
+		sound = slices.Delete(sound, i, i+1)
+	}
+	return sound
+}
+
+// desert takes all nodes but a majority away from it for good, each in some way,
+// and returns what brings them back.
+func (s *nemesis) desert(majority []*node) (back func()) {
+	var undo []func()
+	for _, n := range s.e.nodes {
+		if slices.Contains(majority, n) {
+			continue
+		}
+		switch s.e.tape.Intn(3) {
+		case 0:
+			var links [][2]*node
+			for _, m := range s.e.nodes {
+				links = append(links, [2]*node{n, m}, [2]*node{m, n})
+			}
+			for _, l := range links {
+				s.e.block(l[0], l[1])
+			}
+			undo = append(undo, func() { s.mend(links) })
+		case 1:
+			n.crash(vfs.Nothing)
+			n.gone = true
+			undo = append(undo, func() { n.gone = false })
+		default:
+			n.pause()
+			undo = append(undo, n.resume)
+		}
+	}
+	return func() {
+		for _, u := range undo {
+			u()
+		}
+	}
+}
+
 // tend starts what does not run, again and again: a node may yet find that its
 // disk was damaged.
 func (s *nemesis) tend() {
 	for _, n := range s.e.nodes {
-		if n.running() || s.e.closing {
+		if n.running() || n.gone || s.e.closing {
 			continue
 		}
 		cause := n.err()

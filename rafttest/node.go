@@ -39,6 +39,7 @@ type node struct {
 	syncing   bool         // the writer is at work
 	acks      []func()     // of what is durable, or has failed, and not told yet
 
+	gone   bool // for good: nobody starts it
 	held   bool // its timer does not fire
 	missed bool // and would have
 
@@ -71,6 +72,9 @@ func (e *engine) draw(s span) time.Duration {
 	}
 	return s.min + time.Duration(e.tape.Intn(int(s.max-s.min)+1))
 }
+
+// drawLong is draw, with the longest for the mildest.
+func (e *engine) drawLong(s span) time.Duration { return s.max - (e.draw(s) - s.min) }
 
 func newNode(e *engine, id raft.NodeID, machine func(*node) hostedMachine) *node {
 	n := &node{e: e, id: id, newMachine: machine, founder: true, pace: e.cfg.pace}

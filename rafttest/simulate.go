@@ -48,8 +48,7 @@ type Simulation[M raft.StateMachine[R], R any] struct {
 	// (A Model judges some hundred of each key quickly.)
 	Requests int
 	// Seeds is how many runs there are, each with a seed of its own, from
-	// First on. 0: 100. The variable RAFTTEST_SEEDS in the environment
-	// overrides it.
+	// First on. 0: 100.
 	Seeds int
 	First uint64
 }
@@ -79,8 +78,9 @@ type Result struct {
 // test: with the seed, how to run it again, a reduced run that fails in the same
 // way, and what happened last in that.
 //
-// With the variable RAFTTEST_SEED in the environment, only that seed is run; with
-// RAFTTEST_TAPE, only the run in that file, which a failure has left.
+// Variables in the environment change what is run: RAFTTEST_SEED, only that seed;
+// RAFTTEST_SEEDS, so many, from First or RAFTTEST_SEED on; RAFTTEST_TAPE, only the
+// run in that file, which a failure has left.
 func Simulate[M raft.StateMachine[R], R any](t TB, s Simulation[M, R]) Result {
 	t.Helper()
 	var total Result
@@ -119,15 +119,15 @@ func (s *Simulation[M, R]) seeds() (first uint64, count int, err error) {
 	if count == 0 {
 		count = 100
 	}
-	if v := os.Getenv("RAFTTEST_SEEDS"); v != "" {
-		if count, err = strconv.Atoi(v); err != nil {
-			return 0, 0, fmt.Errorf("RAFTTEST_SEEDS: %w", err)
-		}
-	}
 	if v := os.Getenv("RAFTTEST_SEED"); v != "" {
 		count = 1
 		if first, err = strconv.ParseUint(v, 10, 64); err != nil {
 			return 0, 0, fmt.Errorf("RAFTTEST_SEED: %w", err)
+		}
+	}
+	if v := os.Getenv("RAFTTEST_SEEDS"); v != "" {
+		if count, err = strconv.Atoi(v); err != nil {
+			return 0, 0, fmt.Errorf("RAFTTEST_SEEDS: %w", err)
 		}
 	}
 	return first, count, nil
@@ -267,15 +267,27 @@ func (r *run[M, R]) play() {
 		r.client(i)
 	}
 	e.run(e.now.Add(r.plan.duration))
-	r.stopped = true
+	if e.failure != nil {
+		return
+	}
 	r.nemesis.stop()
+	if majority := r.nemesis.majority(); majority != nil && e.tape.Chance(0.3) {
+		back := r.nemesis.desert(majority)
+		e.run(e.now.Add(5 * e.cfg.electionTimeout()))
+		r.stopped = true
+		if !e.majorityLives(majority) {
+			return
+		}
+		back()
+	}
+	r.stopped = true
 	e.finish()
 }
 
 // client lets a client send its next request after a while.
 func (r *run[M, R]) client(id int) {
 	e := r.e
-	e.after(time.Microsecond+e.draw(r.plan.think), func() {
+	e.after(e.drawLong(r.plan.think), func() {
 		if r.asked++; r.stopped || r.asked > r.s.requests() {
 			return
 		}

@@ -104,10 +104,10 @@ func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) 
 	}
 	timeout := cfg.electionTimeout()
 	p.duration = limits.duration / 4 * time.Duration(1+t.Intn(4))
-	p.rest = span{max: pick(t, 8*timeout, 4*timeout, 2*timeout, 16*timeout)}
-	p.lasting = span{max: pick(t, 2*timeout, timeout, 6*timeout, 20*timeout)}
+	p.rest = span{min: time.Millisecond, max: pick(t, 8*timeout, 4*timeout, 2*timeout, 16*timeout)}
+	p.lasting = span{min: timeout / 20, max: pick(t, 2*timeout, timeout, 6*timeout, 20*timeout)}
 	p.clients = 1 + t.Intn(6)
-	p.think = span{max: pick(t, timeout, timeout/4, timeout/20, time.Millisecond)}
+	p.think = span{min: 10 * time.Microsecond, max: pick(t, timeout, timeout/4, timeout/20, time.Millisecond)}
 	p.reads = pick(t, 0.3, 0, 0.1, 0.7)
 	p.hasty = pick(t, 0, 0.02, 0.3)
 	return cfg, p

@@ -197,7 +197,7 @@ func (s *Simulator) reset(cfg Config, t *tape.Tape) {
 	s.check.Reset()
 	s.net.reset()
 	*s = Simulator{
-		cfg: cfg, tape: t, check: s.check, net: s.net, copies: copies{chunk: s.copies.chunk}, nodes: s.nodes[:0], digests: s.digests[:0],
+		cfg: cfg, tape: t, check: s.check, net: s.net, copies: copies{chunks: s.copies.chunks}, nodes: s.nodes[:0], digests: s.digests[:0],
 		result: Result{Hash: 14695981039346656037},
 	}
 	if cfg.Transcript {

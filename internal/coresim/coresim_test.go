@@ -56,6 +56,28 @@ func (r *Result) String() string {
 	return s
 }
 
+// Config.Plain leaves out what it says.
+func TestPlainRuns(t *testing.T) {
+	var s Simulator
+	total := Result{}
+	for seed := range uint64(60) {
+		result, err := s.Run(Config{Plain: true}, tape.FromSeed(seed))
+		require.NoError(t, err)
+		total.add(&result)
+		require.EqualValues(t, 1, s.swarm.batches)
+		for i := range s.nodes {
+			require.True(t, s.nodes[i].disk.hard.Unmarked)
+		}
+	}
+	for _, k := range []Kind{Compact, FinishTransfer, Wipe, PersistFails} {
+		require.Zero(t, total.Counts[k], "%v", k)
+		total.Counts[k] = 1
+	}
+	for k, n := range total.Counts {
+		require.NotZero(t, n, "no seed has a %v", Kind(k))
+	}
+}
+
 // The same tape gives the same run, on one processor and on two, in fresh
 // memory and in that of another run.
 func TestRunsAreDeterministic(t *testing.T) {
@@ -174,7 +196,7 @@ func TestPanicIsAFailure(t *testing.T) {
 func BenchmarkEvents(b *testing.B) {
 	b.ReportAllocs()
 	var s Simulator
-	events, seed := 0, uint64(0)
+	events, seed, before := 0, uint64(0), cpuTime()
 	for b.Loop() {
 		result, err := s.Run(Config{}, tape.FromSeed(seed))
 		require.NoError(b, err)
@@ -182,5 +204,8 @@ func BenchmarkEvents(b *testing.B) {
 		seed++
 	}
 	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+	if used := cpuTime() - before; used > 0 {
+		b.ReportMetric(float64(events)/used.Seconds(), "events/cpu-s")
+	}
 	b.ReportMetric(float64(events)/float64(b.N), "events/op")
 }

@@ -1,6 +1,8 @@
 package coresim
 
 import (
+	"slices"
+
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -102,19 +104,27 @@ func (d *disk) entries(lo, hi raftpb.Index, maxBytes int) []raftpb.Entry {
 }
 
 // copies makes copies of entries that a core may keep for the rest of a run.
+// The next run uses their memory again.
 type copies struct {
-	chunk []raftpb.Entry
-	used  int
+	chunks [][]raftpb.Entry // all of them of copiesChunk entries
+	used   int              // of all chunks, in order
 }
 
 const copiesChunk = 4096
 
 // of returns a copy of entries.
 func (c *copies) of(entries []raftpb.Entry) []raftpb.Entry {
-	if c.used+len(entries) > len(c.chunk) {
-		c.chunk, c.used = make([]raftpb.Entry, max(copiesChunk, len(entries))), 0
+	if len(entries) > copiesChunk {
+		return slices.Clone(entries)
 	}
-	to := c.chunk[c.used : c.used+len(entries) : c.used+len(entries)]
+	if left := copiesChunk - c.used%copiesChunk; len(entries) > left {
+		c.used += left
+	}
+	k, at := c.used/copiesChunk, c.used%copiesChunk
+	if k == len(c.chunks) {
+		c.chunks = append(c.chunks, make([]raftpb.Entry, copiesChunk))
+	}
+	to := c.chunks[k][at : at+len(entries) : at+len(entries)]
 	c.used += copy(to, entries)
 	return to
 }

@@ -18,8 +18,6 @@ type driver struct {
 	hosts []*host
 	net   []raft.Message
 	now   raft.Instant
-	cfg   func(*raft.CoreConfig)
-	seed  uint64
 }
 
 // host is a core and its disk, on which a write is durable when it is applied.
@@ -30,13 +28,11 @@ type host struct {
 	log      []raft.Entry
 	founding raft.Membership
 	writes   []raft.Write // handed out, not durable
-	apply    []raft.Entry
-	reads    []raft.LogRead
 	lives    uint64
 }
 
-func newDriver(t testing.TB, nodes int, seed uint64, cfg func(*raft.CoreConfig)) *driver {
-	d := &driver{t: t, seed: seed, cfg: cfg}
+func newDriver(t testing.TB, nodes int) *driver {
+	d := &driver{t: t}
 	var founding raft.Membership
 	var ids []raft.NodeID
 	for id := raft.NodeID(1); int(id) <= nodes; id++ {
@@ -70,10 +66,7 @@ func (h *host) state() raft.State {
 func (d *driver) start(id raft.NodeID) {
 	h := d.host(id)
 	h.lives++
-	cfg := raft.DefaultCoreConfig(id, rand.NewPCG(d.seed, uint64(id)<<32+h.lives))
-	if d.cfg != nil {
-		d.cfg(&cfg)
-	}
+	cfg := raft.DefaultCoreConfig(id, rand.NewPCG(uint64(id), h.lives))
 	core, err := raft.New(cfg, h.state(), d.now)
 	require.NoError(d.t, err)
 	h.core = core
@@ -91,7 +84,7 @@ func (d *driver) crash(id raft.NodeID, survive int) {
 		seq = h.writes[i].Seq
 	}
 	d.r.Crashed(id, seq)
-	h.core, h.writes, h.apply, h.reads = nil, nil, nil, nil
+	h.core, h.writes = nil, nil
 }
 
 func (h *host) write(w *raft.Write) {
@@ -112,8 +105,6 @@ func (d *driver) drain(h *host) *raft.Ready {
 		w.Entries = slices.Clone(w.Entries)
 		h.writes = append(h.writes, w)
 	}
-	h.apply = append(h.apply, rd.Committed...)
-	h.reads = append(h.reads, rd.LogReads...)
 	return &rd
 }
 
@@ -149,27 +140,6 @@ func (d *driver) propose(id raft.NodeID, size int) {
 	if _, err := h.core.Propose(d.now, []raft.Entry{{Data: make([]byte, size)}}); err == nil {
 		d.stepped(h)
 	}
-}
-
-// work lets a node apply what it was given, or read what it lacks.
-func (d *driver) work(id raft.NodeID) {
-	h := d.host(id)
-	switch {
-	case len(h.reads) > 0:
-		q := h.reads[0]
-		h.reads = h.reads[1:]
-		// What was asked for in an earlier term may have been replaced.
-		end := min(q.Hi, raft.Index(len(h.log))+1)
-		h.core.LogRead(d.now, q, slices.Clone(h.log[min(q.Lo, end)-1:end-1]), nil)
-		require.NoError(d.t, h.core.Err())
-	case len(h.apply) > 0:
-		last := h.apply[len(h.apply)-1].Index
-		h.apply = nil
-		h.core.Applied(d.now, last)
-	default:
-		return
-	}
-	d.stepped(h)
 }
 
 // take takes a message from the net.
@@ -222,10 +192,37 @@ func (d *driver) campaign(id raft.NodeID) {
 func (d *driver) elect(id raft.NodeID) {
 	d.campaign(id)
 	d.persistAll(id)
+	d.vote(id)
+}
+
+// hearOfTerm lets a node, which loses all other messages, ask for pre-votes
+// and learn of a term from the answers.
+func (d *driver) hearOfTerm(id raft.NodeID, term raft.Term) {
+	d.net = nil
+	d.now = max(d.now, d.host(id).core.Deadline())
+	d.tick(id)
+	d.deliver(raftpb.PreVote)
+	d.deliver(raftpb.PreVoteReply)
+	d.persistAll(id)
+	require.Equal(d.t, term, d.host(id).core.Term())
+}
+
+// vote delivers the requests for votes, and the votes.
+func (d *driver) vote(id raft.NodeID) {
 	d.deliver(raftpb.RequestVote)
 	for _, h := range d.hosts {
 		d.persistAll(h.id)
 	}
 	d.deliver(raftpb.RequestVoteReply)
 	require.Equal(d.t, raft.Leader, d.host(id).core.Role())
+}
+
+// lines are those of the trace that match, for readers.
+func (d *driver) lines(match func(event) bool) (lines []string) {
+	for _, e := range d.r.events() {
+		if match(e) {
+			lines = append(lines, describe(e))
+		}
+	}
+	return lines
 }

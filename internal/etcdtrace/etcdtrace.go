@@ -22,11 +22,11 @@
 //     loses them has no counterpart, and the recording ends there; Revealed
 //     tells the simulation which writes to spare.
 //   - Our acknowledgements speak of what is durable and verified, whichever
-//     messages brought it; the specification's answer one message each. An
-//     acknowledgement that raises the leader's match index is shown as the
-//     answer to the message that ended at its index. The others are left out,
-//     as if lost; and so is one without such an answer, which can only speak of
-//     entries of earlier terms, that are not committed by counting.
+//     messages brought it; the specification's answer one message each. One of
+//     ours is shown as the answer to a message that ended at its index, and
+//     left out, as if lost, if none did that has not been answered yet. What
+//     that tells the leader was told before, or is of entries of earlier terms,
+//     which are not committed by counting.
 //   - Our AppendEntries without entries starts from what the follower has
 //     acknowledged and lets it commit all that it has verified; one below the
 //     follower's commit index brings entries all the same; one that does not
@@ -70,7 +70,6 @@ type Recorder struct {
 	voters  []raft.NodeID
 	nodes   []*node // as voters
 	items   []item
-	mark    int // where the items of the input begin
 	appends map[appendKey][]*appendSent
 	asked   map[askKey]*voteAsked
 	answers map[answerKey][]*answer
@@ -93,7 +92,7 @@ func New(voters ...raft.NodeID) *Recorder {
 		appends: map[appendKey][]*appendSent{}, asked: map[askKey]*voteAsked{}, answers: map[answerKey][]*answer{},
 	}
 	for _, id := range r.voters {
-		r.nodes = append(r.nodes, &node{id: id, match: make([]raft.Index, len(voters)), answered: make([]bool, len(voters))})
+		r.nodes = append(r.nodes, &node{id: id})
 	}
 	return r
 }
@@ -118,7 +117,6 @@ func (r *Recorder) Started(id raft.NodeID, s raft.State) {
 	}
 	n.start(&s)
 	r.show(n, initState, nil)
-	r.mark = len(r.items)
 }
 
 // Received says that a node has stepped m.
@@ -131,11 +129,15 @@ func (r *Recorder) Received(id raft.NodeID, m *raft.Message, core Core, rd *raft
 	case raftpb.RequestVote:
 		r.receiveRequestVote(n, m)
 	case raftpb.RequestVoteReply:
-		r.receiveRequestVoteReply(n, m)
+		r.hear(n, answerKey{kind: msgVoteResp, from: m.From, to: m.To, term: m.Term, reject: m.Reject})
 	case raftpb.AppendEntries:
 		r.receiveAppendEntries(n, m, core, rd)
 	case raftpb.AppendEntriesReply:
-		r.receiveAppendEntriesReply(n, m)
+		key := answerKey{kind: msgAppResp, from: m.From, to: m.To, term: m.Term, index: m.Index}
+		if m.Reject { // the specification's says no more than that
+			key.index, key.reject = 0, true
+		}
+		r.hear(n, key)
 	case raftpb.InstallSnapshot:
 		r.end("node %d receives a snapshot", id)
 	}
@@ -229,8 +231,6 @@ func (r *Recorder) node(id raft.NodeID) *node {
 	}
 	return r.nodes[i]
 }
-
-func (r *Recorder) position(id raft.NodeID) int { return slices.Index(r.voters, id) }
 
 func (r *Recorder) end(format string, args ...any) {
 	if r.ended == "" {

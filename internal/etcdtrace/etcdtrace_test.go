@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +30,9 @@ func TestTracesAreAllowed(t *testing.T) {
 		total += len(events)
 		for _, e := range events {
 			seen[e.Name]++
+			if m := e.Message; m != nil && m.Reject {
+				seen[e.Name+" reject"]++
+			}
 		}
 		if r.Ended() != "" {
 			require.Contains(t, r.Ended(), "has lost in a crash")
@@ -46,6 +48,7 @@ func TestTracesAreAllowed(t *testing.T) {
 		initState, becomeCandidate, becomeLeader, becomeFollower, replicate, commit, ready,
 		sendRequestVoteRequest, sendRequestVoteResponse, sendAppendEntriesRequest, sendAppendEntriesResponse,
 		receiveRequestVoteRequest, receiveRequestVoteResponse, receiveAppendEntriesRequest, receiveAppendEntriesResponse,
+		receiveRequestVoteResponse + " reject", receiveAppendEntriesResponse + " reject",
 	} {
 		require.NotZero(t, seen[name], name)
 	}
@@ -68,7 +71,7 @@ func TestTracesAreDeterministic(t *testing.T) {
 // before its own disk has it; its Ready stands where it sends. What node 2 is
 // sent twice was sent twice. Node 2 restarts and votes for node 3, which leads in term 2.
 func TestTranscript(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	first := d.take(between(raftpb.AppendEntries, 1, 2))
 	d.receive(first)
@@ -82,10 +85,7 @@ func TestTranscript(t *testing.T) {
 	d.start(2)
 	d.elect(3)
 
-	var lines []string
-	for _, e := range d.r.events() {
-		lines = append(lines, describe(e))
-	}
+	lines := d.lines(func(event) bool { return true })
 	require.Equal(t, strings.TrimSpace(transcript), strings.Join(lines, "\n"))
 	require.NoError(t, checkTrace(d.r.events()))
 }
@@ -112,6 +112,7 @@ const transcript = `
 1 SendAppendEntriesRequest     Leader    term 1 vote 1 log 1 commit 0 | MsgApp 1→2 term 1 index 0@0 +1 commit 0
 1 SendAppendEntriesRequest     Leader    term 1 vote 1 log 1 commit 0 | MsgApp 1→3 term 1 index 0@0 +1 commit 0
 1 Ready                        Leader    term 1 vote 1 log 1 commit 0
+1 ReceiveRequestVoteResponse   Leader    term 1 vote 1 log 1 commit 0 | MsgVoteResp 3→1 term 1 index 0@0
 2 ReceiveAppendEntriesRequest  Follower  term 1 vote 1 log 0 commit 0 | MsgApp 1→2 term 1 index 0@0 +1 commit 0
 2 Ready                        Follower  term 1 vote 1 log 1 commit 0
 2 ReceiveAppendEntriesRequest  Follower  term 1 vote 1 log 1 commit 0 | MsgApp 1→2 term 1 index 0@0 +1 commit 0
@@ -138,51 +139,156 @@ const transcript = `
 3 SendAppendEntriesResponse    Leader    term 2 vote 3 log 2 commit 0 | MsgAppResp 3→3 term 2 index 2@0
 3 SendAppendEntriesRequest     Leader    term 2 vote 3 log 2 commit 0 | MsgApp 3→1 term 2 index 1@1 +1 commit 0
 3 SendAppendEntriesRequest     Leader    term 2 vote 3 log 2 commit 0 | MsgApp 3→2 term 2 index 1@1 +1 commit 0
+3 ReceiveRequestVoteResponse   Leader    term 2 vote 3 log 2 commit 0 | MsgVoteResp 2→3 term 2 index 0@0
 `
 
 // A term that a node has only heard of, in an answer to a pre-vote, is not
 // shown, not even after a restart. It campaigns through it.
 func TestATermThatWasHeardOf(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.campaign(1)
 	d.persistAll(1)
 	d.take(between(raftpb.RequestVote, 1, 3)) // lost
 	d.deliver(raftpb.RequestVote)
 	d.persistAll(2)
-	d.now = d.host(3).core.Deadline()
-	d.tick(3)
-	d.deliver(raftpb.PreVote)
-	d.deliver(raftpb.PreVoteReply)
-	d.persistAll(3)
-	require.EqualValues(t, 1, d.host(3).core.Term())
+	d.hearOfTerm(3, 1)
 	d.crash(3, 0)
 	d.start(3)
 	require.EqualValues(t, 1, d.host(3).core.Term())
-	d.now = d.now.Add(raft.DefaultElectionTimeout)
-	d.elect(3)
-
-	var lines []string
-	for _, e := range d.r.events() {
-		if e.Node == "3" && e.Message == nil {
-			lines = append(lines, describe(e))
-		}
-	}
+	d.campaign(3)
 	require.Equal(t, []string{
 		"3 InitState                    Follower  term 0 vote 0 log 0 commit 0",
 		"3 InitState                    Follower  term 0 vote 0 log 0 commit 0",
 		"3 BecomeCandidate              Candidate term 1 vote 3 log 0 commit 0",
 		"3 BecomeCandidate              Candidate term 2 vote 3 log 0 commit 0",
-		"3 Ready                        Candidate term 2 vote 3 log 0 commit 0",
-		"3 BecomeLeader                 Leader    term 2 vote 3 log 0 commit 0",
-		"3 Replicate                    Leader    term 2 vote 3 log 1 commit 0",
-	}, slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "Ready                        Follower") }))
+	}, d.lines(func(e event) bool { return e.Node == "3" && e.Name != ready && e.Message == nil }))
+	require.Equal(t, []string{
+		"1 SendRequestVoteRequest       Candidate term 1 vote 1 log 0 commit 0 | MsgVote 1→3 term 1 index 0@0",
+	}, d.lines(func(e event) bool {
+		return e.Name == sendRequestVoteRequest && e.Message.From == "1" && e.Message.To == "3"
+	}))
+	require.NoError(t, checkTrace(d.r.events()))
+}
+
+// What is refused for a term that is not shown yet is left out.
+func TestRefusedForATermThatWasHeardOf(t *testing.T) {
+	d := newDriver(t, 3)
+	d.campaign(1)
+	d.persistAll(1)
+	request := d.take(between(raftpb.RequestVote, 1, 3))
+	d.vote(1)
+	entries := d.take(between(raftpb.AppendEntries, 1, 3))
+	d.deliver(raftpb.AppendEntries)
+	d.persistAll(2)
+	d.now = d.now.Add(raft.DefaultElectionTimeout)
+	d.tick(1) // it steps down
+	d.campaign(2)
+	d.persistAll(2)
+	d.take(between(raftpb.RequestVote, 2, 3)) // lost
+	d.vote(2)
+	d.hearOfTerm(3, 2)
+	d.receive(request)
+	d.receive(entries)
+	require.Equal(t, []string{
+		"3 InitState                    Follower  term 0 vote 0 log 0 commit 0",
+		"3 Ready                        Follower  term 0 vote 0 log 0 commit 0",
+	}, d.lines(func(e event) bool { return e.Node == "3" }))
+	require.NoError(t, checkTrace(d.r.events()))
+}
+
+// What is rejected, for its term or for the log before it, is shown as it was
+// sent, and so is the answer.
+func TestRejections(t *testing.T) {
+	d := newDriver(t, 3)
+	d.elect(1)
+	d.propose(1, 1)
+	late := d.take(between(raftpb.AppendEntries, 1, 3))
+	d.deliver(raftpb.AppendEntries)
+	d.persistAll(1)
+	d.persistAll(2)
+	d.net = nil
+	d.campaign(2)
+	d.persistAll(2)
+	d.take(between(raftpb.RequestVote, 2, 1)) // node 1 goes on leading term 1
+	d.vote(2)
+	d.receive(late)
+	d.receive(d.take(between(raftpb.AppendEntries, 2, 3)))
+	d.persistAll(3)
+	d.deliver(raftpb.AppendEntriesReply)
+
+	require.Equal(t, []string{
+		"3 ReceiveAppendEntriesRequest  Follower  term 2 vote 2 log 0 commit 0 | MsgApp 1→3 term 1 index 0@0 +1 commit 0",
+		"3 ReceiveAppendEntriesRequest  Follower  term 2 vote 2 log 0 commit 0 | MsgApp 2→3 term 2 index 1@1 +1 commit 0",
+		"1 ReceiveAppendEntriesResponse Leader    term 1 vote 1 log 2 commit 0 | MsgAppResp 3→1 term 2 index 0@0 reject",
+		"2 ReceiveAppendEntriesResponse Leader    term 2 vote 2 log 2 commit 0 | MsgAppResp 3→2 term 2 index 0@0 reject",
+	}, d.lines(func(e event) bool {
+		return e.Name == receiveAppendEntriesRequest && e.Node == "3" || e.Name == receiveAppendEntriesResponse && e.Message.Reject
+	}))
+	require.NoError(t, checkTrace(d.r.events()))
+}
+
+// Votes that are refused, for another vote, for the log or for the term, are
+// shown as refused.
+func TestRefusedVotes(t *testing.T) {
+	d := newDriver(t, 3)
+	d.campaign(1)
+	d.campaign(2)
+	d.persistAll(1)
+	d.persistAll(2)
+	d.receive(d.take(between(raftpb.RequestVote, 1, 3)))
+	d.persistAll(3)
+	d.receive(d.take(between(raftpb.RequestVoteReply, 3, 1))) // node 1 leads term 1
+	d.receive(d.take(between(raftpb.RequestVote, 2, 3)))
+	d.receive(d.take(between(raftpb.RequestVoteReply, 3, 2))) // another vote
+
+	asked := d.take(between(raftpb.RequestVote, 2, 1)) // in term 1
+	d.campaign(3)
+	d.persistAll(3)
+	d.receive(d.take(between(raftpb.RequestVote, 3, 1)))
+	d.persistAll(1)
+	d.receive(d.take(between(raftpb.RequestVoteReply, 1, 3))) // the log
+	d.receive(asked)
+	d.receive(d.take(between(raftpb.RequestVoteReply, 1, 2))) // the term
+	require.Equal(t, []string{
+		"2 ReceiveRequestVoteResponse   Candidate term 1 vote 2 log 0 commit 0 | MsgVoteResp 3→2 term 1 index 0@0 reject",
+		"3 ReceiveRequestVoteResponse   Candidate term 2 vote 3 log 0 commit 0 | MsgVoteResp 1→3 term 2 index 0@0 reject",
+		"2 ReceiveRequestVoteResponse   Candidate term 1 vote 2 log 0 commit 0 | MsgVoteResp 1→2 term 2 index 0@0 reject",
+	}, d.lines(func(e event) bool { return e.Name == receiveRequestVoteResponse && e.Message.Reject }))
+	require.NoError(t, checkTrace(d.r.events()))
+}
+
+// A request of an earlier term is refused by a node that has voted for nobody
+// in its own, and its sender learns of that term.
+func TestARequestOfAnEarlierTerm(t *testing.T) {
+	d := newDriver(t, 5)
+	d.campaign(1)
+	d.persistAll(1)
+	late := d.take(between(raftpb.RequestVote, 1, 5))
+	d.receive(d.take(between(raftpb.RequestVote, 1, 2)))
+	d.persistAll(2)
+	d.net = nil
+	d.campaign(2)
+	d.persistAll(2)
+	d.take(between(raftpb.RequestVote, 2, 1))
+	d.take(between(raftpb.RequestVote, 2, 5))
+	d.vote(2)
+	require.Equal(t, raft.Leader, d.host(2).core.Role())
+	d.now = d.now.Add(raft.DefaultHeartbeatInterval)
+	d.tick(2)
+	d.receive(d.take(func(m *raft.Message) bool { return m.To == 5 && m.Type == raftpb.AppendEntries && len(m.Entries) == 0 }))
+	d.persistAll(5)
+	d.receive(late)
+	d.receive(d.take(between(raftpb.RequestVoteReply, 5, 1)))
+	lines := d.lines(func(e event) bool { return e.Node == "1" })
+	require.Equal(t, "1 ReceiveRequestVoteResponse   Candidate term 1 vote 1 log 0 commit 0 | MsgVoteResp 5→1 term 2 index 0@0 reject",
+		lines[len(lines)-1])
 	require.NoError(t, checkTrace(d.r.events()))
 }
 
 // A line is an object of etcd-io/raft's schema. The lines stay in their order
 // when its validate.sh sorts them by all that follows the second colon.
 func TestLines(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	d.deliver(raftpb.AppendEntries)
 	r := d.r

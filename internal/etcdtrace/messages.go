@@ -123,9 +123,8 @@ func (r *Recorder) answer(n *node, key answerKey) {
 	r.answers[key] = append(r.answers[key], &answer{life: n.life, point: len(n.life.points)})
 }
 
-// hear shows that n receives an answer, and reports whether there is one to
-// be received.
-func (r *Recorder) hear(n *node, key answerKey) bool {
+// hear shows that n receives an answer, if there is one to be received.
+func (r *Recorder) hear(n *node, key answerKey) {
 	for _, a := range r.answers[key] {
 		if a.heard || !a.life.release(a.point, durable) {
 			continue
@@ -133,21 +132,12 @@ func (r *Recorder) hear(n *node, key answerKey) bool {
 		a.heard = true
 		m := newMessage(key.kind, key.from, key.to, key.term)
 		m.Index, m.Reject = uint64(key.index), key.reject
-		from := r.position(key.from)
 		if key.kind == msgVoteResp {
 			r.show(n, receiveRequestVoteResponse, m)
 		} else {
 			r.show(n, receiveAppendEntriesResponse, m)
 		}
-		if key.term > n.term {
-			n.term, n.vote, n.role = key.term, 0, raft.Follower
-		}
-		if key.kind == msgVoteResp {
-			n.answered[from] = true
-		} else {
-			n.match[from] = max(n.match[from], key.index)
-		}
-		return true
+		n.follow(key.term)
+		return
 	}
-	return false
 }

@@ -14,14 +14,11 @@ type node struct {
 	role raft.Role // never PreCandidate
 	log  []raft.Term
 	// commit may be ahead of the core's, after a restart.
-	commit   raft.Index
-	answered []bool       // as a candidate: who has answered
-	match    []raft.Index // as a leader
+	commit raft.Index
 
-	hard       raft.HardState // the core's
-	ownVoteSeq uint64         // of the write that holds a candidate's vote
-	life       *life          // from a start to a crash
-	saved      saved          // at its end
+	hard  raft.HardState // the core's
+	life  *life          // from a start to a crash
+	saved saved          // at its end
 }
 
 // saved is what the specification remembers over a restart, except the log,
@@ -38,13 +35,11 @@ type life struct {
 	written uint64 // the newest write handed out
 	durable uint64 // the newest write that the core knows to be durable
 	own     []ownEntries
-	over    bool
 }
 
 // ownEntries are entries that a leader has appended, in a write under way.
 type ownEntries struct {
 	seq  uint64
-	term raft.Term
 	last raft.Index
 }
 
@@ -80,16 +75,13 @@ func (n *node) start(s *raft.State) {
 	n.log, n.hard = log, s.HardState
 	n.role, n.term, n.vote, n.commit = raft.Follower, n.saved.term, n.saved.vote, n.saved.commit
 	n.takeTerm(raft.Follower)
-	clear(n.match)
-	clear(n.answered)
-	n.ownVoteSeq = 0
 	n.life = &life{}
 }
 
 // takeTerm shows the core's term and vote, unless the node has only heard of
 // that term.
 func (n *node) takeTerm(role raft.Role) {
-	heard := n.hard.Term > n.term && n.hard.Vote == 0 && role != raft.Leader
+	heard := n.hard.Term > n.term && n.hard.Vote == 0
 	campaigns := n.hard.Term > n.term && role == raft.Candidate
 	if !heard && !campaigns {
 		n.term, n.vote = n.hard.Term, n.hard.Vote
@@ -100,7 +92,6 @@ func (n *node) takeTerm(role raft.Role) {
 // whether what was shown of it is among them.
 func (n *node) crash(seq uint64) bool {
 	l := n.life
-	l.over = true
 	if l.revealed() > seq {
 		return false
 	}
@@ -154,7 +145,7 @@ func (l *life) release(from int, n need) bool {
 			return true
 		}
 	}
-	if l.over || from >= len(l.points) {
+	if from >= len(l.points) {
 		return false
 	}
 	p := l.points[from]

@@ -33,39 +33,12 @@ func (r *Recorder) receiveRequestVote(n *node, m *raft.Message) {
 	r.answer(n, answerKey{kind: msgVoteResp, from: n.id, to: m.From, term: n.term, reject: !grant})
 }
 
-// receiveRequestVoteReply: a candidate hears each voter once.
-func (r *Recorder) receiveRequestVoteReply(n *node, m *raft.Message) {
-	current := m.Term == n.hard.Term && n.role == raft.Candidate && n.term == m.Term && !n.answered[r.position(m.From)]
-	if current || m.Term > n.hard.Term {
-		r.hear(n, answerKey{kind: msgVoteResp, from: m.From, to: m.To, term: m.Term, reject: m.Reject})
-	}
-}
-
-// receiveAppendEntriesReply: of a leader's acknowledgements those are shown
-// that tell it something. A rejection says no more than its term.
-func (r *Recorder) receiveAppendEntriesReply(n *node, m *raft.Message) {
-	key := answerKey{kind: msgAppResp, from: m.From, to: m.To, term: m.Term, index: m.Index, reject: m.Reject}
-	if m.Reject {
-		key.index = 0
-	}
-	leads := n.role == raft.Leader && n.term == m.Term
-	news := leads && (m.Reject || m.Index > n.match[r.position(m.From)])
-	if news || m.Term > n.hard.Term {
-		r.hear(n, key)
-	}
-}
-
 func (r *Recorder) receiveAppendEntries(n *node, m *raft.Message, core Core, rd *raft.Ready) {
 	if m.Term < n.hard.Term && m.Term >= n.term {
 		return // refused for a term that is not shown yet
 	}
-	stale := m.Term < n.term
 	after := written(n.log, &rd.Write)
-	part := taken(n, m, after, core.Commit())
-	if stale {
-		part = span{m.Index, len(m.Entries)}
-	}
-	idle := stale || m.Term == n.term && n.role == raft.Follower && slices.Equal(after, n.log) && core.Commit() <= n.commit
+	idle := m.Term <= n.term && n.role == raft.Follower && slices.Equal(after, n.log) && core.Commit() <= n.commit
 	sent, left := r.find(m)
 	switch {
 	case sent == nil: // nobody sent it: the specification is to say so
@@ -76,29 +49,34 @@ func (r *Recorder) receiveAppendEntries(n *node, m *raft.Message, core Core, rd 
 		r.end("node %d receives what its sender %d has lost in a crash", n.id, m.From)
 		return
 	}
+	part := taken(n, m, after, core.Commit())
 	sent.taken = append(sent.taken, part)
 	shown := sent.message(part)
 	r.show(n, receiveAppendEntriesRequest, shown)
+	r.answer(n, n.appendEntries(m, part, shown))
+}
 
+// appendEntries is AppendEntries' receiver by the specification's rules, of a
+// part of m, except for the log, which is the core's. It returns the answer.
+func (n *node) appendEntries(m *raft.Message, part span, shown *message) answerKey {
 	key := answerKey{kind: msgAppResp, from: n.id, to: m.From}
-	switch {
-	case stale:
-		key.reject = true
-	default:
-		n.follow(m.Term)
-		n.role = raft.Follower
-		switch {
-		case !holds(n.log, part.prev, raft.Term(shown.LogTerm)):
-			key.reject = true
-		case part.prev < n.commit:
-			key.index = n.commit
-		default:
-			key.index = part.end()
-			n.commit = max(n.commit, raft.Index(shown.Commit))
-		}
-	}
+	n.follow(m.Term)
 	key.term = n.term
-	r.answer(n, key)
+	if m.Term < n.term {
+		key.reject = true
+		return key
+	}
+	n.role = raft.Follower
+	switch {
+	case !holds(n.log, part.prev, raft.Term(shown.LogTerm)):
+		key.reject = true
+	case part.prev < n.commit:
+		key.index = n.commit
+	default:
+		key.index = part.end()
+		n.commit = max(n.commit, raft.Index(shown.Commit))
+	}
+	return key
 }
 
 // find returns the sending of m, and whether m has left its sender in the
@@ -116,9 +94,8 @@ func (r *Recorder) find(m *raft.Message) (sent *appendSent, left bool) {
 // specification's rules, that m has had on the core: its log is after, and its
 // commit index is committed.
 func taken(n *node, m *raft.Message, after []raft.Term, committed raft.Index) span {
-	whole := span{m.Index, len(m.Entries)}
-	if !holds(n.log, m.Index, m.LogTerm) {
-		return whole // rejected
+	if m.Term < n.term || !holds(n.log, m.Index, m.LogTerm) {
+		return span{m.Index, len(m.Entries)} // rejected
 	}
 	end := m.Index
 	for i := range m.Entries {

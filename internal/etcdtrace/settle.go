@@ -42,16 +42,12 @@ func (r *Recorder) settle(n *node, core Core, rd *raft.Ready) {
 			r.sendAppend(n, m)
 		}
 	}
-	if len(r.items) == r.mark && w.Seq == 0 {
-		return // nothing to persist or to send
-	}
 	p := &point{
 		event: r.event(n, ready, nil), saved: saved{n.term, n.vote, n.commit},
 		seq: n.life.written, write: w.Seq != 0,
 	}
 	n.life.points = append(n.life.points, p)
 	r.items = append(r.items, p)
-	r.mark = len(r.items)
 }
 
 // refuse ends the recording where the run leaves what can be shown.
@@ -92,8 +88,6 @@ func (r *Recorder) isFounding(data []byte) bool {
 func (r *Recorder) lead(n *node, w *raft.Write) {
 	if n.role != raft.Leader {
 		n.role = raft.Leader
-		clear(n.match)
-		n.match[r.position(n.id)] = raft.Index(len(n.log))
 		r.show(n, becomeLeader, nil)
 	}
 	if len(w.Entries) == 0 {
@@ -104,7 +98,7 @@ func (r *Recorder) lead(n *node, w *raft.Write) {
 		r.show(n, replicate, nil)
 	}
 	last := raft.Index(len(n.log))
-	n.life.own = append(n.life.own, ownEntries{seq: w.Seq, term: n.term, last: last})
+	n.life.own = append(n.life.own, ownEntries{seq: w.Seq, last: last})
 	m := newMessage(msgAppResp, n.id, n.id, n.term)
 	m.Index = uint64(last)
 	r.show(n, sendAppendEntriesResponse, m)
@@ -125,8 +119,6 @@ func (r *Recorder) campaign(n *node, term raft.Term) {
 		}
 		r.show(n, becomeCandidate, nil)
 	}
-	n.ownVoteSeq = n.life.written
-	clear(n.answered)
 	for _, to := range r.voters {
 		if to == n.id {
 			r.show(n, sendRequestVoteResponse, newMessage(msgVoteResp, n.id, n.id, n.term))
@@ -140,18 +132,13 @@ func (r *Recorder) campaign(n *node, term raft.Term) {
 // hearSelf: a candidate's own vote, and a leader's own entries, count when
 // they are durable. The specification has them answer themselves.
 func (r *Recorder) hearSelf(n *node) {
-	l, self := n.life, r.position(n.id)
-	if n.role == raft.Candidate && !n.answered[self] && n.ownVoteSeq <= l.durable {
-		r.hear(n, answerKey{kind: msgVoteResp, from: n.id, to: n.id, term: n.term})
-	}
+	l := n.life
+	r.hear(n, answerKey{kind: msgVoteResp, from: n.id, to: n.id, term: n.term})
 	last := raft.Index(0)
-	l.own = slices.DeleteFunc(l.own, func(o ownEntries) bool {
-		if o.seq <= l.durable && o.term == n.term {
-			last = max(last, o.last)
+	for _, o := range l.own {
+		if o.seq <= l.durable {
+			last = o.last
 		}
-		return o.seq <= l.durable
-	})
-	if n.role == raft.Leader && last > n.match[self] {
-		r.hear(n, answerKey{kind: msgAppResp, from: n.id, to: n.id, term: n.term, index: last})
 	}
+	r.hear(n, answerKey{kind: msgAppResp, from: n.id, to: n.id, term: n.term, index: last})
 }

@@ -45,18 +45,32 @@ func TestWrongRunsAreRefused(t *testing.T) {
 			m.Index, m.Verified = 1, 1
 			d.receive(m)
 		}, "1 Commit"},
+		{"an entry is committed on an acknowledgement of what is not durable", func(d *driver) {
+			d.elect(1)
+			d.persistAll(1)
+			d.deliver(raftpb.AppendEntries)
+			m := forged(raftpb.AppendEntriesReply, 2, 1)
+			m.Index, m.Verified = 1, 1
+			d.receive(m)
+			d.crash(2, 0)
+		}, "1 Commit"},
 		{"a follower takes what its leader did not send", func(d *driver) {
 			d.elect(1)
 			m := forged(raftpb.AppendEntries, 1, 2)
 			m.Entries = []raft.Entry{{Index: 1, Term: 1}, {Index: 2, Term: 1}}
 			d.receive(m)
 		}, "2 ReceiveAppendEntriesRequest"},
+		{"a core votes for nobody knows what reason", func(d *driver) {
+			w := raft.Write{Seq: 1, HardState: raft.HardState{Term: 1, Vote: 2, Unmarked: true}}
+			d.r.Stepped(1, d.host(1).core, &raft.Ready{Write: w})
+			d.r.Persisted(1, 1, d.host(1).core, &raft.Ready{})
+		}, "1 Ready"},
 		{"a vote is asked for that nobody asked for", func(d *driver) {
 			d.receive(forged(raftpb.RequestVote, 2, 1))
 		}, "1 ReceiveRequestVoteRequest"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDriver(t, 3, 1, nil)
+			d := newDriver(t, 3)
 			c.run(d)
 			require.Empty(t, d.r.Ended())
 			require.ErrorContains(t, checkTrace(d.r.events()), c.want)
@@ -120,7 +134,7 @@ func TestAlteredTracesAreRefused(t *testing.T) {
 // Each line is needed: without it the trace is refused, except for one that
 // only adds to what the specification would have allowed anyway.
 func TestLeftOutLinesAreMissed(t *testing.T) {
-	d := newDriver(t, 3, 1, nil)
+	d := newDriver(t, 3)
 	d.elect(1)
 	d.deliver(raftpb.AppendEntries)
 	d.persistAll(2)
@@ -163,8 +177,30 @@ func TestWhereARecordingEnds(t *testing.T) {
 		r.Started(1, raft.State{HardState: raft.HardState{Unmarked: true}, First: 1, Last: 1})
 		require.Equal(t, "node 1 has a log when the run begins", r.Ended())
 	})
+	for name, rd := range map[string]raft.Ready{
+		"a snapshot to restore":   {Restore: &raft.Snapshot{}},
+		"a snapshot to send":      {Snapshots: make([]raft.SendSnapshot, 1)},
+		"a snapshot to write":     {Write: raft.Write{Seq: 1, HardState: raft.HardState{Unmarked: true}, Snapshot: &raft.Snapshot{}}},
+		"a mark":                  {Write: raft.Write{Seq: 1}},
+		"a change of membership":  {Write: membershipWrite(raft.Member{ID: 1, Voter: true}, raft.Member{ID: 2})},
+		"another member":          {Write: membershipWrite(raft.Member{ID: 2, Voter: true})},
+		"a voter that is none":    {Write: membershipWrite(raft.Member{ID: 1})},
+		"a joint membership":      {Write: membershipWrite(raft.Member{ID: 1, Voter: true, Outgoing: true})},
+		"a membership that is no": {Write: raft.Write{Seq: 1, HardState: raft.HardState{Unmarked: true}, Entries: []raft.Entry{{Index: 1, Term: 1, Type: raft.EntryMembership, Data: []byte{1}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDriver(t, 1)
+			d.r.Stepped(1, d.host(1).core, &rd)
+			require.NotEmpty(t, d.r.Ended())
+		})
+	}
+	t.Run("a snapshot received", func(t *testing.T) {
+		d := newDriver(t, 1)
+		d.r.Received(1, &raft.Message{Type: raftpb.InstallSnapshot, From: 2, To: 1, Term: 1}, d.host(1).core, &raft.Ready{})
+		require.Equal(t, "node 1 receives a snapshot", d.r.Ended())
+	})
 	t.Run("a leader loses what others have received", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.deliver(raftpb.AppendEntries) // the leader's own write is under way
 		require.EqualValues(t, d.host(1).writes[0].Seq, d.r.Revealed(1))
@@ -176,7 +212,7 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.NoError(t, checkTrace(d.r.events()))
 	})
 	t.Run("others receive what a leader has lost", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.crash(1, 0)
 		require.Empty(t, d.r.Ended())
@@ -184,8 +220,30 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.Equal(t, "node 2 receives what its sender 1 has lost in a crash", d.r.Ended())
 		require.NoError(t, checkTrace(d.r.events()))
 	})
+	t.Run("others receive what a leader has lost, and it tells them nothing", func(t *testing.T) {
+		d := newDriver(t, 3)
+		d.elect(1)
+		d.persistAll(1)
+		d.deliver(raftpb.AppendEntries)
+		d.persistAll(2)
+		d.deliver(raftpb.AppendEntriesReply)
+		heartbeat := func() raft.Message {
+			d.now = d.now.Add(raft.DefaultHeartbeatInterval)
+			d.tick(1)
+			return d.take(func(m *raft.Message) bool { return m.To == 2 && len(m.Entries) == 0 })
+		}
+		d.receive(heartbeat()) // it commits
+		d.propose(1, 1)
+		lost := heartbeat()
+		d.crash(1, 0)
+		lines := len(d.r.events())
+		d.receive(lost)
+		require.Empty(t, d.r.Ended())
+		require.Len(t, d.r.events(), lines)
+		require.NoError(t, checkTrace(d.r.events()))
+	})
 	t.Run("a crash spares what others have received", func(t *testing.T) {
-		d := newDriver(t, 3, 1, nil)
+		d := newDriver(t, 3)
 		d.elect(1)
 		d.deliver(raftpb.AppendEntries)
 		d.propose(1, 1) // a second write, of which nobody knows
@@ -196,4 +254,12 @@ func TestWhereARecordingEnds(t *testing.T) {
 		require.NoError(t, checkTrace(d.r.events()))
 		require.EqualValues(t, 1, d.r.events()[len(d.r.events())-1].Log)
 	})
+}
+
+func membershipWrite(members ...raft.Member) raft.Write {
+	m := raft.Membership{Members: members}
+	return raft.Write{
+		Seq: 1, HardState: raft.HardState{Unmarked: true},
+		Entries: []raft.Entry{{Index: 1, Term: 1, Type: raft.EntryMembership, Data: m.Append(nil)}},
+	}
 }

@@ -3,6 +3,7 @@ package modelcheck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type checker struct {
 	messages     messageTable
 	nodes        nodeTable
 	buffer       []byte
+	plain        bool // every message and every answer counts: tests compare
 
 	seen        stateSet
 	parents     []origin // of every state, by its number
@@ -297,13 +299,12 @@ func (c *checker) apply(s *state, e event, m *move) (to *state, broken string, c
 	if broken := c.remember(s, to, at); broken != "" {
 		return to, broken, true
 	}
-	c.saturate(s, to, at)
-	to.messages = slices.DeleteFunc(to.messages, func(n uint32) bool {
-		f := &c.messages.facts[n]
-		return f.dead(&c.nodes.facts[to.nodes[f.to]])
-	})
+	if !c.plain {
+		c.saturate(s, to, at)
+		broken = c.bury(to)
+	}
 	c.forget(to)
-	return to, "", true
+	return to, broken, true
 }
 
 // saturate delivers every message that changes nothing at its receiver but is
@@ -345,6 +346,25 @@ func (c *checker) saturate(from, to *state, at int) {
 			}
 		}
 	}
+}
+
+// bury forgets the messages that are dead. That a core ignores them is an
+// invariant too: it is checked where they are forgotten.
+func (c *checker) bury(s *state) (broken string) {
+	s.messages = slices.DeleteFunc(s.messages, func(n uint32) bool {
+		f := &c.messages.facts[n]
+		number := s.nodes[f.to]
+		if !f.dead(&c.nodes.facts[number]) {
+			return false
+		}
+		m := c.nodes.move(c, number, event{kind: deliver, node: raft.NodeID(f.to + 1), message: n})
+		if broken == "" && (m.broken != "" || m.to != number || len(m.sent) > 0) {
+			broken = fmt.Sprintf("a reply of the past is ignored: node %d, %s, heeds %s",
+				f.to+1, c.nodes.facts[number].describe(), c.describe(n))
+		}
+		return true
+	})
+	return broken
 }
 
 // answer is a message that saturate has found.

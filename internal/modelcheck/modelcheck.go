@@ -17,8 +17,10 @@
 //
 // # What is not
 //
-// Reads, and changes of the membership, for which the core has no API yet.
-// Options says what the bounds exclude. Time has no length: more than every
+// Reads, and changes of the membership, for which the core has no API yet; disks
+// that lose what they have completed; log reads and applying that take their
+// time; a sender who hears that its snapshot has arrived (it hears that it may
+// not have). Options says what the bounds exclude. Time has no length: more than every
 // timeout passes from one event of a node to its next, and which timers fire is
 // a choice. So no pre-vote is refused because a leader was heard from lately,
 // which no safety rests on.
@@ -38,6 +40,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/seed-6281cb22/raft"
@@ -111,8 +114,8 @@ type Options struct {
 	MaxDepth int
 	// MaxStates ends the exploration, incomplete, after so many; 0: none.
 	MaxStates int
-	// EntriesPerMessage bounds the entries of one message; 0 stands for 1,
-	// which reaches more states than any other number.
+	// EntriesPerMessage bounds the entries of one message; 0 stands for 1.
+	// Several messages may be on their way in either case.
 	EntriesPerMessage int
 
 	Start    Start
@@ -120,8 +123,9 @@ type Options struct {
 	Symmetry Symmetry
 }
 
-// messageBytes is what the core calls the size of EntriesPerMessage entries.
-func (o *Options) messageBytes() int { return 1 + 65*(max(o.EntriesPerMessage, 1)-1)*2 }
+// messageBytes is room for EntriesPerMessage entries, each of which the core
+// takes for 64 bytes and its data, and not for one more.
+func (o *Options) messageBytes() int { return 64*(max(o.EntriesPerMessage, 1)+1) - 1 }
 
 // Validate returns an error that names the first bound out of range.
 func (o *Options) Validate() error {
@@ -139,6 +143,9 @@ func (o *Options) Validate() error {
 		{"MaxRounds", o.MaxRounds, 0, 200},
 		{"MaxWrites", o.MaxWrites, 0, 200},
 		{"MaxCompactions", o.MaxCompactions, 0, 200},
+		{"EntriesPerMessage", o.EntriesPerMessage, 0, maxLog},
+		{"MaxDepth", o.MaxDepth, 0, math.MaxInt},
+		{"MaxStates", o.MaxStates, 0, math.MaxInt},
 	} {
 		if bound.value < bound.min || bound.value > bound.max {
 			return fmt.Errorf("modelcheck: %s is %d, and must be in %d … %d", bound.name, bound.value, bound.min, bound.max)

@@ -91,7 +91,6 @@ type node struct {
 	disk   disk
 	writes []raft.Write
 	now    raft.Instant
-	facts  facts
 }
 
 // constant is the model's source of randomness. Timeouts fire as events of

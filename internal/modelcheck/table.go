@@ -26,7 +26,7 @@ type move struct {
 
 // facts are what the search and the invariants ask of a node all the time.
 type facts struct {
-	term, vote         uint8
+	term               uint8
 	role               raft.Role
 	commit, base, last uint8
 	verified           uint8
@@ -35,7 +35,6 @@ type facts struct {
 	diskTerm, diskVote uint8
 	diskBase, diskLast uint8
 	diskTerms          [maxLog + 1]uint8
-	diskSnapshotTerm   uint8
 	match              [maxNodes]uint8 // a leader's, by position
 	allows             [compact + 1]bool
 }
@@ -94,7 +93,7 @@ func (c *checker) factsOf(n *node) facts {
 	bridge.Inspect(n.core, &v)
 	d := &n.disk
 	f := facts{
-		term: uint8(v.Term), vote: uint8(v.Vote), role: raft.Role(v.Role), unmarked: v.Unmarked,
+		term: uint8(v.Term), role: raft.Role(v.Role), unmarked: v.Unmarked,
 		commit: uint8(v.Commit), base: uint8(v.Base), last: uint8(v.Last), verified: uint8(v.Verified),
 		diskTerm: uint8(d.hard.Term), diskVote: uint8(d.hard.Vote), diskBase: uint8(d.first - 1), diskLast: uint8(d.last()),
 	}
