@@ -22,7 +22,11 @@ const hunter = "./internal/mutation/hunter"
 // The simulators and the model checker.
 var (
 	// Core simulates bare cores (package coresim).
-	Core = &Engine{Name: "coresim", Package: hunter, Budget: Budget{Seeds: 100_000, Time: time.Minute}}
+	Core = &Engine{Name: "coresim", Package: hunter, Budget: Budget{Seeds: 10_000, Time: 2 * time.Minute}}
+	// Stack simulates whole nodes over the WAL (package rafttest).
+	Stack = &Engine{Name: "rafttest", Package: hunter, Budget: Budget{Seeds: 2_000, Time: 3 * time.Minute}}
+	// Model explores all behaviours within small bounds (package modelcheck).
+	Model = &Engine{Name: "modelcheck", Package: hunter, Budget: Budget{Seeds: 1, Time: 3 * time.Minute}}
 )
 
 // test is the engine that runs tests of a package. It is for what the

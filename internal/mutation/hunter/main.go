@@ -18,7 +18,8 @@ import (
 type hunt func(enough func(seeds int) bool) mutation.Report
 
 var engines = map[string]hunt{
-	mutation.Core.Name: huntCore,
+	mutation.Core.Name:  huntCore,
+	mutation.Stack.Name: huntStack,
 }
 
 func main() {
