@@ -20,6 +20,7 @@ type hunt func(enough func(seeds int) bool) mutation.Report
 var engines = map[string]hunt{
 	mutation.Core.Name:  huntCore,
 	mutation.Stack.Name: huntStack,
+	mutation.Model.Name: huntModel,
 }
 
 func main() {
