@@ -4,23 +4,28 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/seed-6281cb22/raft/internal/failure"
 	"github.com/seed-6281cb22/raft/internal/tape"
 )
 
-// reduceRuns is how many runs the reduction of a failure may take.
-const reduceRuns = 400
+// The reduction of a failure may take so many runs, and about so long.
+const (
+	reduceRuns = 1000
+	reduceTime = time.Minute
+)
 
 // explain reduces a run that has failed and says all that is known of it.
 func (s *Simulation[M, R]) explain(test string, seed uint64, failed *outcome) string {
+	began := time.Now()
 	decisions := tape.FromSeed(seed)
 	recorded := decisions.Record()
 	s.run(decisions, withoutTranscript)
 	reduced := tape.Reduce(recorded, func(t *tape.Tape) bool {
 		o := s.run(t, withoutTranscript)
 		return o.failure != nil && o.failure.checker == failed.failure.checker
-	}, tape.Budget{Runs: reduceRuns})
+	}, tape.Budget{Runs: reduceRuns, Stop: func() bool { return time.Since(began) > reduceTime }})
 	last := s.run(tape.Replay(reduced), withTranscript)
 	if last.failure == nil { // it is no function of the tape
 		last, reduced = s.run(tape.FromSeed(seed), withTranscript), nil

@@ -101,6 +101,12 @@ func TestSimulate(t *testing.T) {
 	t.Logf("%+v", r)
 	require.NotZero(t, r.Succeeded)
 	require.NotZero(t, r.Reads)
+	for _, what := range []string{
+		"election", "start", "refusal to start", "power loss in a start", "snapshot received", "snapshot restored",
+		"replica stopped by its disk", "mark ended", "majority left alone",
+	} {
+		require.NotZero(t, r.Happened[what], what)
+	}
 }
 
 // Journals with commands of many sizes, in clusters whose limits are tight.
@@ -133,6 +139,7 @@ func TestEachFault(t *testing.T) {
 				}
 			}
 			require.Empty(t, r.Faults, "no other one")
+			t.Log(r.Happened)
 		})
 	}
 }
