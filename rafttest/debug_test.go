@@ -22,6 +22,9 @@ func TestDebug(t *testing.T) {
 		o := s.run(tape.FromSeed(uint64(seed)), v)
 		if o.failure != nil || os.Getenv("Q") == "" {
 			t.Log(seed, o.events, o.virtual, time.Since(b), o.failure)
+			if os.Getenv("STOP") != "" {
+				return
+			}
 		}
 		if os.Getenv("V") != "" {
 			t.Log(o.setup)

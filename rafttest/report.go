@@ -16,9 +16,31 @@ const (
 	reduceTime = time.Minute
 )
 
+// Replayer is a TB that is no test, and says by which commands a seed, and the
+// run in a file, are run again.
+type Replayer interface {
+	ReplaySeed(seed uint64) string
+	ReplayFile(path string) string
+}
+
+// asTest is the Replayer for a test.
+type asTest struct{ name string }
+
+func (t asTest) ReplaySeed(seed uint64) string {
+	return fmt.Sprintf("RAFTTEST_SEED=%d go test -run '^%s$' .", seed, t.name)
+}
+
+func (t asTest) ReplayFile(path string) string {
+	return fmt.Sprintf("RAFTTEST_TAPE=%s go test -run '^%s$' .", path, t.name)
+}
+
 // explain reduces a run that has failed and says all that is known of it.
-func (s *Simulation[M, R]) explain(test string, seed uint64, failed *outcome) string {
-	began := time.Now()
+func (s *Simulation[M, R]) explain(t TB, seed uint64, failed *outcome) string {
+	began, test := time.Now(), t.Name()
+	replayer, ok := t.(Replayer)
+	if !ok {
+		replayer = asTest{test}
+	}
 	decisions := tape.FromSeed(seed)
 	recorded := decisions.Record()
 	s.run(decisions, withoutTranscript)
@@ -33,7 +55,7 @@ func (s *Simulation[M, R]) explain(test string, seed uint64, failed *outcome) st
 	report := failure.Report{
 		Engine: "rafttest", Seed: seed, Before: failed.failure.Error(), Violation: failed.failure.Error(),
 		Recorded: recorded, Reduced: reduced, Setup: last.setup, Transcript: last.transcript,
-		Replay: fmt.Sprintf("RAFTTEST_SEED=%d go test -run '^%s$' .", seed, test),
+		Replay: replayer.ReplaySeed(seed),
 	}
 	if last.failure != nil {
 		report.Violation = last.failure.Error()
@@ -42,7 +64,7 @@ func (s *Simulation[M, R]) explain(test string, seed uint64, failed *outcome) st
 	if reduced != nil {
 		file := tape.File{Seed: seed, Header: map[string]string{"engine": "rafttest", "test": test}, Recording: reduced}
 		if err := tape.WriteFile(base+".tape", file); err == nil {
-			report.ReplayReduced = fmt.Sprintf("RAFTTEST_TAPE=%s.tape go test -run '^%s$' .", base, test)
+			report.ReplayReduced = replayer.ReplayFile(base + ".tape")
 		}
 	}
 	if last.visualize != nil {

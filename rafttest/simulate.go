@@ -101,7 +101,7 @@ func Simulate[M raft.StateMachine[R], R any](t TB, s Simulation[M, R]) Result {
 	for seed := first; seed < first+uint64(seeds); seed++ {
 		r := s.run(tape.FromSeed(seed), withoutTranscript)
 		if r.failure != nil {
-			t.Fatalf("%s", s.explain(t.Name(), seed, r))
+			t.Fatalf("%s", s.explain(t, seed, r))
 			return total
 		}
 		total.add(r)
