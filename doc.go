@@ -99,6 +99,9 @@
 // network, for a host that has its own of these: feed it messages, time and
 // what became durable, and do what Ready says.
 //
+// Package rafttest runs a whole cluster of a service's own state machines in a
+// deterministic simulation, for its tests.
+//
 // Membership change, leadership transfer, lease reads and exactly-once sessions
 // are not supported yet.
 package raft

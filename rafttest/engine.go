@@ -27,6 +27,7 @@ type engine struct {
 	checks     checks
 	transcript notes
 
+	happened   Counts
 	closing    bool  // nodes end on purpose
 	failure    error // the first thing that was found wrong
 	events     uint64
@@ -58,7 +59,7 @@ const (
 
 // newEngine makes a world with nodes that have not been started.
 func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
-	e := &engine{tape: decisions, cfg: cfg}
+	e := &engine{tape: decisions, cfg: cfg, happened: Counts{}}
 	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})
 	e.blocked = make([]bool, cfg.nodes*cfg.nodes)

@@ -17,11 +17,11 @@ type nemesis struct {
 	plan  *plan
 	kinds []fault
 	over  bool // nothing goes wrong any more
-	count FaultCounts
+	count Counts
 }
 
-// FaultCounts counts the faults of a run by name.
-type FaultCounts map[string]uint64
+// Counts counts things by name.
+type Counts map[string]uint64
 
 type fault struct {
 	kind Faults
@@ -53,7 +53,7 @@ var faults = []fault{
 
 // start lets things go wrong from now on, until stop.
 func (s *nemesis) start() {
-	s.count = FaultCounts{}
+	s.count = Counts{}
 	for _, f := range faults {
 		if f.kind&s.plan.faults != 0 {
 			s.kinds = append(s.kinds, f)
@@ -241,6 +241,7 @@ func (s *nemesis) revive(n *node) {
 			return
 		}
 		if n.up {
+			s.e.happened["replica stopped by its disk"]++
 			n.kill()
 		}
 		n.disk.repair()
@@ -351,15 +352,20 @@ func (d *disk) damage() {
 	}
 	name, misdirected := files[t.Intn(len(files))], t.Chance(0.4)
 	at, from, bit := t.Uint64(), t.Uint64(), t.Intn(8)
+	near := 8192 << t.Intn(5) // what is live is near the beginning, mostly
 	d.fs.Corrupt(name, func(data []byte) {
 		end := len(data)
 		for end > 0 && data[end-1] == 0 {
 			end--
 		}
+		end = min(end, near)
 		if end == 0 {
 			return
 		}
 		offset := at % uint64(end)
+		for data[offset] == 0 && offset+1 < uint64(end) { // most of a block is padding
+			offset++
+		}
 		d.n.e.transcript.note(d.n, "its disk is damaged: %s at %d, misdirected %v", name, offset, misdirected)
 		if !misdirected {
 			data[offset] ^= 1 << bit
@@ -450,6 +456,7 @@ func (s *nemesis) majority() []*node {
 // desert takes all nodes but a majority away from it for good, each in some way,
 // and returns what brings them back.
 func (s *nemesis) desert(majority []*node) (back func()) {
+	s.e.happened["majority left alone"]++
 	var undo []func()
 	for _, n := range s.e.nodes {
 		if slices.Contains(majority, n) {

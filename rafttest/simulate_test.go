@@ -101,6 +101,12 @@ func TestSimulate(t *testing.T) {
 	t.Logf("%+v", r)
 	require.NotZero(t, r.Succeeded)
 	require.NotZero(t, r.Reads)
+	for _, what := range []string{
+		"election", "start", "refusal to start", "power loss in a start", "snapshot received", "snapshot restored",
+		"replica stopped by its disk", "mark ended", "majority left alone",
+	} {
+		require.NotZero(t, r.Happened[what], what)
+	}
 }
 
 // Journals with commands of many sizes, in clusters whose limits are tight.
@@ -133,6 +139,7 @@ func TestEachFault(t *testing.T) {
 				}
 			}
 			require.Empty(t, r.Faults, "no other one")
+			t.Log(r.Happened)
 		})
 	}
 }
@@ -230,8 +237,8 @@ func TestSeedsOfTheEnvironment(t *testing.T) {
 	require.Contains(t, failureOf(func(t TB) { Simulate(t, s) }), "/nonexistent")
 }
 
-// BenchmarkSimulate is the rate of the full stack, checks included.
-func BenchmarkSimulate(b *testing.B) {
+// BenchmarkEvents is the rate of the full stack, checks included.
+func BenchmarkEvents(b *testing.B) {
 	s := registerSimulation()
 	s.MinNodes, s.MaxNodes = 3, 3
 	var events uint64

@@ -108,11 +108,21 @@ const testName = "raftsim"
 
 // soakTest takes the failure of a simulation.
 type soakTest struct {
+	nodes   int
 	failure error
 }
 
 func (t *soakTest) Helper()      {}
 func (t *soakTest) Name() string { return testName }
+
+func (t *soakTest) ReplaySeed(seed uint64) string {
+	return fmt.Sprintf("go run ./cmd/raftsim replay -nodes %d -seed %d", t.nodes, seed)
+}
+
+func (t *soakTest) ReplayFile(path string) string {
+	return fmt.Sprintf("go run ./cmd/raftsim replay -nodes %d %s", t.nodes, path)
+}
+
 func (t *soakTest) Fatalf(format string, args ...any) {
 	t.failure = fmt.Errorf(format, args...)
 }
@@ -120,7 +130,7 @@ func (t *soakTest) Fatalf(format string, args ...any) {
 func (e *stackEngine) run(seed uint64) (outcome, error) {
 	s := simulation(e.nodes)
 	s.First = seed
-	var t soakTest
+	t := soakTest{nodes: e.nodes}
 	r := rafttest.Simulate(&t, s)
 	return outcome{
 		events:     r.Events,

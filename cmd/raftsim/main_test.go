@@ -15,6 +15,7 @@ import (
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/coresim"
 	"github.com/seed-6281cb22/raft/internal/tape"
+	"github.com/seed-6281cb22/raft/rafttest"
 )
 
 // command runs raftsim and returns its status and what it says.
@@ -147,4 +148,27 @@ func TestService(t *testing.T) {
 	other := register{"b": "is replaced"}
 	require.NoError(t, other.Restore(&b))
 	require.Equal(t, r, other)
+}
+
+// forgetful is a model that no service is like.
+type forgetful struct{}
+
+func (forgetful) Apply([]byte) (rafttest.Model[string], string) { return forgetful{}, "never" }
+func (forgetful) Read([]byte) string                            { return "never" }
+
+// What the stack engine finds says how raftsim runs it again, and that works up
+// to what only the model found.
+func TestAFailureSaysHowToRepeatIt(t *testing.T) {
+	s := simulation(3)
+	s.Model, s.First, s.Requests = forgetful{}, 1, 20
+	soak := soakTest{nodes: 3}
+	rafttest.Simulate(&soak, s)
+	require.ErrorContains(t, soak.failure, "go run ./cmd/raftsim replay -nodes 3 -seed 1\n")
+	_, line, ok := strings.Cut(soak.failure.Error(), "go run ./cmd/raftsim replay -nodes 3 /")
+	require.True(t, ok)
+	path, _, _ := strings.Cut("/"+line, "\n")
+	defer os.Remove(path)
+	status, out, errs := command("replay", "-nodes", "3", path)
+	require.Equal(t, clean, status, errs)
+	require.Contains(t, out, "AppendEntries")
 }

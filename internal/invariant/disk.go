@@ -106,8 +106,9 @@ func (n *node) dropWrites(k int) {
 	}
 }
 
-// applyWrite: what is durable never regresses. Of what is committed, and of
-// what was acknowledged to the leader of this term, nothing leaves the disk.
+// applyWrite: what is durable never regresses. Of what is committed and was
+// counted on, and of what was acknowledged to the leader of this term, nothing
+// leaves the disk.
 func (c *Checker) applyWrite(n *node, w *write) {
 	truncates := w.snapshot != 0 || w.first != 0 && w.first <= n.disk.last
 	committed := raftpb.Index(0)
@@ -126,10 +127,35 @@ func (c *Checker) applyWrite(n *node, w *write) {
 	if !truncates {
 		return
 	}
-	if t, known := c.committed.term(committed); known && !n.holds(committed, t) {
+	if t, known := c.committed.term(committed); known && !n.holds(committed, t) && c.counted(n, committed, t) {
 		c.fail(DurableNeverRegresses, n, "write %d, of entries from %d on, loses %d, which is committed", w.seq, w.first, committed)
 	}
 	c.checkAcknowledged(n)
+}
+
+// counted reports whether a node has promised to keep an entry that is committed:
+// by acknowledging it to a leader that has it, or by committing it itself. What
+// else its disk holds may go, though others have committed the same: to a leader
+// of an earlier term, whom a node that lags behind still follows.
+func (c *Checker) counted(n *node, i raftpb.Index, t raftpb.Term) bool {
+	for k := len(c.terms) - 1; k >= 0 && c.terms[k].term >= t && c.terms[k].term > n.wipedIn; k-- {
+		f := &c.terms[k]
+		have, known := c.termInLogOf(f.term, i)
+		if known && have == t && (f.acked(n.id) >= i || f.leader == n.id && c.committedIn(i) == f.term) {
+			return true
+		}
+	}
+	return false
+}
+
+// committedIn returns the term in which an entry that is committed was.
+func (c *Checker) committedIn(i raftpb.Index) raftpb.Term {
+	for _, run := range c.commits {
+		if i <= run.First {
+			return run.Term
+		}
+	}
+	return 0
 }
 
 // checkAcknowledged: what a node has acknowledged to the leader of the term

@@ -207,3 +207,33 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 	require.NoError(t, h.Err())
 	require.Zero(t, h.Committed())
 }
+
+// A node that lags behind follows the leader of an earlier term, and gives up an
+// entry that nobody has counted it for, though others have committed the same.
+func TestALaggardMayLoseWhatOthersHaveCommitted(t *testing.T) {
+	h := newHistory()
+	h.elect(1, 2, 2)
+	h.persist(1)
+	h.follow(3, 2, 1, 0)
+	h.step(3, func(s *Step) { h.write(s, entry(1, 2)) })
+	h.persist(3) // and does not acknowledge it
+
+	h.elect(2, 3, 3) // without that entry
+	h.elect(1, 4, 2)
+	h.persist(1)
+	h.replicate(1, 2)
+	h.commit(1, 2)
+	require.Equal(t, raftpb.Index(2), h.Committed())
+
+	h.follow(3, 3, 2, 2)
+	h.step(3, func(s *Step) { h.write(s, entry(1, 3)) })
+	h.persist(3)
+	require.NoError(t, h.Err())
+
+	// 2 was counted.
+	h.follow(2, 5, 3, 0)
+	h.violation = nil
+	h.step(2, func(s *Step) { h.write(s, entry(1, 5)) })
+	h.persist(2)
+	require.ErrorContains(t, h.Err(), "which is committed")
+}

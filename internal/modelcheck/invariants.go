@@ -38,6 +38,28 @@ func (s *step) checkAcknowledgement(m *raft.Message) {
 	}
 }
 
+// checkCommitted: what is to be applied is durable here, and comes in order.
+func (s *step) checkCommitted(entries []raft.Entry) {
+	next := s.core.Status().Applied + 1
+	for i := range entries {
+		e := &entries[i]
+		if e.Index != next {
+			s.breaks("applied in order: entry %d, the next one is %d", e.Index, next)
+		}
+		if s.disk.term(e.Index) != e.Term {
+			s.breaks("applied when durable: entry %d of term %d is not", e.Index, e.Term)
+		}
+		next++
+	}
+}
+
+// checkRestore: the snapshot to restore is durable here.
+func (s *step) checkRestore(snapshot *raft.Snapshot) {
+	if s.disk.snapshot.Index < snapshot.Index {
+		s.breaks("restored when durable: snapshot %d, durable is %d", snapshot.Index, s.disk.snapshot.Index)
+	}
+}
+
 // checkWrite: the term never goes back, a vote never changes within a term, and
 // nothing goes that was acknowledged in the same term, or committed.
 func (s *step) checkWrite(w *raft.Write) {

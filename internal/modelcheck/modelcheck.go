@@ -104,9 +104,9 @@ type Options struct {
 	MaxStepDowns int
 	// MaxRounds bounds the heartbeats of one leader in one term.
 	MaxRounds int
-	// MaxWrites is how many writes may be under way on a node that takes an
-	// event other than the completion of one, or a crash. With 0, every
-	// write is complete at once, and a crash loses nothing.
+	// MaxWrites is how many writes may be under way on a node: one with so
+	// many takes no event but the completion of one, and a crash. With 0,
+	// every write is complete at once, and a crash loses nothing.
 	MaxWrites int
 	// MaxCompactions bounds the snapshots on the way to a state.
 	MaxCompactions int

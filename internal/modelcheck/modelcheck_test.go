@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,6 +55,29 @@ func TestCheckTakesEveryKindOfEvent(t *testing.T) {
 	require.Equal(t, uint8(2), committed, "the term's first entry, and what was proposed")
 }
 
+// Among the small bounds, every kind of message is sent, and delivered.
+func TestSmallBoundsDeliverEveryKindOfMessage(t *testing.T) {
+	delivered := map[raftpb.MessageType]bool{}
+	for _, b := range Small() {
+		if b.Name != "snapshots" && b.Name != "replication and heartbeats" {
+			continue
+		}
+		c := newChecker(b.Options)
+		_, err := c.run(context.Background(), nil)
+		require.NoError(t, err)
+		for _, o := range c.parents[1:] {
+			if e := decodeEvent(o.event); e.kind == deliver {
+				delivered[c.messages.facts[e.message].kind] = true
+			}
+		}
+	}
+	for kind := raftpb.PreVote; kind <= raftpb.InstallSnapshotReply; kind++ {
+		// A pre-vote changes nothing at who is asked: it is answered without
+		// an event.
+		require.Equal(t, kind != raftpb.PreVote, delivered[kind], kind)
+	}
+}
+
 // forgetful is a group whose disks forget a vote when their node crashes, which
 // no Raft survives.
 var forgetful = Options{Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, Disk: ForgetsVotes}
@@ -91,7 +115,7 @@ func TestSymmetryHidesNoViolation(t *testing.T) {
 // ones among its permutations, and for all of them.
 func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 	for name, o := range map[string]Options{
-		"elections":   {Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2},
+		"elections":   {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
 		"replication": {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 1, MaxProposals: 1},
 		"two nodes":   {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: Unlimited, MaxCrashes: 1, MaxWrites: 1},
 	} {

@@ -244,10 +244,12 @@ func (s *step) drain() {
 				s.persist()
 			}
 		}
+		s.checkCommitted(rd.Committed)
 		if n := len(rd.Committed); n > 0 {
 			s.core.Applied(s.now, rd.Committed[n-1].Index)
 		}
 		if rd.Restore != nil {
+			s.checkRestore(rd.Restore)
 			s.core.Applied(s.now, rd.Restore.Index)
 		}
 		for _, q := range rd.LogReads {

@@ -18,6 +18,9 @@ func Small() []Bounds {
 		{"replication and heartbeats", Options{
 			Nodes: 3, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 1,
 		}},
+		{"heartbeats to slow disks", Options{
+			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 1, MaxRounds: 1, MaxWrites: 2,
+		}},
 		{"one leader after the other", Options{
 			Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1,
 		}},
@@ -31,10 +34,10 @@ func Small() []Bounds {
 			Nodes: 2, MaxTerm: 2, MaxLog: 1, MaxTimeouts: Unlimited, MaxCrashes: Unlimited, MaxStepDowns: Unlimited, MaxWrites: 1,
 		}},
 		{"snapshots", Options{
-			Nodes: 2, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 2, MaxCompactions: 1, MaxCrashes: 1, MaxWrites: 1,
+			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 1, MaxRounds: 1, MaxCompactions: 1, MaxCrashes: 1, MaxWrites: 1,
 		}},
 		{"founders", Options{
-			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxWrites: 1, MaxCrashes: 1, Start: Founders,
+			Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxWrites: 1, Start: Founders,
 		}},
 		{"a lone node", Options{
 			Nodes: 1, MaxTerm: 3, MaxLog: 3, MaxTimeouts: Unlimited, MaxProposals: Unlimited, MaxCrashes: Unlimited, MaxWrites: 3,
