@@ -22,16 +22,17 @@ const hunter = "./internal/mutation/hunter"
 // The simulators and the model checker.
 var (
 	// Core simulates bare cores (package coresim).
-	Core = &Engine{Name: "coresim", Package: hunter, Budget: Budget{Seeds: 10_000, Time: 2 * time.Minute}}
+	Core = &Engine{Name: "coresim", Package: hunter, Budget: Budget{Seeds: 5_000, Time: 4 * time.Minute}}
+	// Model explores all behaviours within small bounds (package modelcheck):
+	// each of those counts as a seed, and each state as an event.
+	Model = &Engine{Name: "modelcheck", Package: hunter, Budget: Budget{Seeds: 100, Time: 4 * time.Minute}}
 	// Stack simulates whole nodes over the WAL (package rafttest).
-	Stack = &Engine{Name: "rafttest", Package: hunter, Budget: Budget{Seeds: 2_000, Time: 3 * time.Minute}}
-	// Model explores all behaviours within small bounds (package modelcheck).
-	Model = &Engine{Name: "modelcheck", Package: hunter, Budget: Budget{Seeds: 1, Time: 3 * time.Minute}}
+	Stack = &Engine{Name: "rafttest", Package: hunter, Budget: Budget{Seeds: 200, Time: 4 * time.Minute}}
 )
 
-// test is the engine that runs tests of a package. It is for what the
-// simulators cannot see: most often because it is a loss of speed, or because
-// the fault that brings it out is not among theirs.
-func test(pkg, pattern string) *Engine {
-	return &Engine{Name: "go test " + pkg, Package: pkg, Test: "^" + pattern + "$", Budget: Budget{Seeds: 1, Time: time.Minute}}
+// test is the engine that runs one test of a package. It is for what the
+// simulators do not find within their budgets: a loss of speed most often, or
+// what takes a fault or a coincidence that they seldom have.
+func test(pkg, name string) *Engine {
+	return &Engine{Name: "go test " + pkg, Package: pkg, Test: "^" + name + "$", Budget: Budget{Seeds: 1, Time: time.Minute}}
 }
