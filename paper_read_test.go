@@ -88,6 +88,18 @@ func TestSection64ReadIsConfirmedByARoundThatBeganAfterIt(t *testing.T) {
 	require.Equal(t, []ReadState{{ID: 2, Index: 2, OK: true}, {ID: 3, Index: 2, OK: true}}, c.answers[1:])
 }
 
+// A follower whose log does not match yet echoes the round all the same: reads
+// do not wait for the logs to agree.
+func TestSection64RejectionEchoesTheRound(t *testing.T) {
+	c := newLoneCore(t, 3, 2, 1)
+	m := appendFrom(2, 2, 9, 2, 0)
+	m.Round = 7
+	sent := c.receive(m)
+	require.Len(t, sent, 1)
+	require.True(t, sent[0].Reject)
+	require.Equal(t, uint64(7), sent[0].Round)
+}
+
 // However many reads arrive while a round is under way, they share the next.
 func TestSection64ReadsShareRounds(t *testing.T) {
 	c := newTestCluster(t, 3, nil)

@@ -254,6 +254,25 @@ func TestRefusedForwardIsNeverTaken(t *testing.T) {
 	require.Equal(t, []string{"next"}, c.log)
 }
 
+// A refusal whose answer is lost is told again to who asks again.
+func TestRefusalIsToldAgain(t *testing.T) {
+	c := newSimCluster(t, 3, func(cfg *Config) {
+		if cfg.ID == 1 {
+			cfg.MaxEntryBytes = 100
+		}
+	})
+	c.campaign(c.at(1))
+	call := c.at(2).propose(fmt.Sprintf("%0101d", 0))
+	forward := c.take(isType(raftpb.Propose))[0]
+	for range 2 {
+		c.receive(forward)
+		replies := c.take(isType(raftpb.ProposeReply))
+		require.Len(t, replies, 1)
+		require.True(t, replies[0].Reject)
+		require.False(t, call.ended)
+	}
+}
+
 // A leader that holds as much as it may refuses what is forwarded, definitely.
 func TestForwardToAnOverloadedLeader(t *testing.T) {
 	c := newSimCluster(t, 3, func(cfg *Config) {

@@ -191,6 +191,17 @@ func TestConflictBelowTheWindow(t *testing.T) {
 	require.Equal(t, Index(4), c.Status().Durable)
 }
 
+// L6: entries that a truncation takes away leave the account of bytes.
+func TestTruncatedEntriesAreNoLongerCounted(t *testing.T) {
+	c := newLoneCore(t, 3, 2, 1)
+	first := testEntries(2, 1, 1, 1)
+	c.receive(appendFrom(2, 2, 1, 1, 0, first...))
+	other := testEntry(3, 3)
+	c.receive(appendFrom(3, 3, 2, 1, 0, other))
+	require.Equal(t, Index(3), c.Last())
+	require.Equal(t, entrySize(&first[0])+entrySize(&other), c.log.window.bytes(1, 3))
+}
+
 func TestReadyIsEmptyWhenThereIsNothingToDo(t *testing.T) {
 	c := newLoneCore(t, 3, 1, 1)
 	rd := c.Ready()

@@ -19,11 +19,12 @@ type checks struct {
 
 // checked is what is known of one node.
 type checked struct {
-	started  bool // the rules know this life of it
-	held     bool // it has held an entry durably, ever
-	marked   bool // its storage is, durably
-	damaged  bool // something was done to what it has acknowledged
-	snapshot bool // it has stored one in this life
+	started  bool      // the rules know this life of it
+	held     bool      // it has held an entry durably, ever
+	marked   bool      // its storage is, durably
+	damaged  bool      // something was done to what it has acknowledged
+	snapshot bool      // it has stored one in this life
+	led      raft.Term // the last one
 }
 
 func (c *checks) init(e *engine) {
@@ -58,10 +59,18 @@ func (c *checks) stepped(n *node, w invariant.Write, messages []raft.Message) {
 	bridge.Inspect(n.replica.Core(), &c.view)
 	c.step.View, c.step.Write, c.step.Messages = &c.view, w, messages
 	c.rules.Stepped(&c.step)
-	if v := &c.view; v.HardStateDurable {
+	v := &c.view
+	if v.HardStateDurable {
+		if k.marked && v.Unmarked && k.held {
+			c.e.happened["mark ended"]++
+		}
 		k.marked = !v.Unmarked
 	}
-	k.held = k.held || c.view.Durable > 0
+	if v.Role == bridge.Leader && v.Term != k.led {
+		k.led = v.Term
+		c.e.happened["election"]++
+	}
+	k.held = k.held || v.Durable > 0
 	c.report()
 }
 

@@ -27,6 +27,7 @@ type engine struct {
 	checks     checks
 	transcript notes
 
+	happened   Counts
 	closing    bool  // nodes end on purpose
 	failure    error // the first thing that was found wrong
 	events     uint64
@@ -58,7 +59,7 @@ const (
 
 // newEngine makes a world with nodes that have not been started.
 func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
-	e := &engine{tape: decisions, cfg: cfg}
+	e := &engine{tape: decisions, cfg: cfg, happened: Counts{}}
 	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})
 	e.blocked = make([]bool, cfg.nodes*cfg.nodes)
@@ -118,7 +119,9 @@ func (e *engine) step(until raft.Instant) bool {
 	if e.standstill++; e.standstill > 100_000 {
 		e.fail("liveness", "time stands still: more than 100000 events at one instant")
 	}
-	e.events++
+	if e.events++; e.cfg.maxEvents > 0 && e.events > e.cfg.maxEvents {
+		e.fail("liveness", "more than %d events: something goes on and on", e.cfg.maxEvents)
+	}
 	e.tape.Begin()
 	if due, ok := e.network.Next(); ok && due <= e.now {
 		e.network.Advance(e.now)

@@ -78,7 +78,7 @@ func (e *engine) quiet() bool {
 func (e *engine) checkBounds(n *node) {
 	s, c := n.status(), &e.cfg.raft
 	kept := s.Last + 1 - s.First
-	if limit := 3*c.SnapshotEntries + max(c.TrailingEntries, 0) + 100; e.checks.of(n).snapshot && kept > raft.Index(limit) {
+	if limit := 3*c.SnapshotEntries + max(c.TrailingEntries, 0) + 100; c.SnapshotEntries > 0 && e.checks.of(n).snapshot && kept > raft.Index(limit) {
 		e.fail("bounds", "node %d keeps entries %d to %d, with a snapshot every %d and %d trailing", n.id, s.First, s.Last, c.SnapshotEntries, c.TrailingEntries)
 	}
 	content, err := n.machine.content()

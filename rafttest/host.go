@@ -238,7 +238,13 @@ func (b inbound) ReceiveSnapshot(m raft.Message, body io.Reader, done func(error
 				return
 			}
 			n.touched()
-			n.later(n.e.draw(n.pace.work), func() { done(n.replica.EndReceive(&m, err)) })
+			n.later(n.e.draw(n.pace.work), func() {
+				err := n.replica.EndReceive(&m, err)
+				if err == nil {
+					n.e.happened["snapshot received"]++
+				}
+				done(err)
+			})
 		})
 	})
 }

@@ -173,6 +173,7 @@ func (m *machine[M, R]) Restore(r io.Reader) error {
 		m.n.e.fail("state machines", "node %d restores a snapshot of %d commands, and has applied %d", m.n.id, pos.count, m.pos.count)
 	}
 	m.pos = pos
+	m.n.e.happened["snapshot restored"]++
 	m.n.e.transcript.note(m.n, "restores a snapshot of %d commands", pos.count)
 	return m.sm.Restore(r)
 }

@@ -3,8 +3,6 @@ package rafttest
 import (
 	"errors"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/vfs"
@@ -17,11 +15,11 @@ type nemesis struct {
 	plan  *plan
 	kinds []fault
 	over  bool // nothing goes wrong any more
-	count FaultCounts
+	count Counts
 }
 
-// FaultCounts counts the faults of a run by name.
-type FaultCounts map[string]uint64
+// Counts counts things by name.
+type Counts map[string]uint64
 
 type fault struct {
 	kind Faults
@@ -53,7 +51,7 @@ var faults = []fault{
 
 // start lets things go wrong from now on, until stop.
 func (s *nemesis) start() {
-	s.count = FaultCounts{}
+	s.count = Counts{}
 	for _, f := range faults {
 		if f.kind&s.plan.faults != 0 {
 			s.kinds = append(s.kinds, f)
@@ -99,140 +97,6 @@ func (s *nemesis) victim() *node {
 	return s.e.nodes[s.e.tape.Intn(len(s.e.nodes))]
 }
 
-func (s *nemesis) link() bool {
-	from, to := s.victim(), s.victim()
-	f := drawNetwork(s.e.tape, s.e.cfg.electionTimeout())
-	s.e.transcript.note(from, "its link to node %d gets %+v", to.id, f)
-	s.e.network.SetLinkFaults(from.id, to.id, f)
-	s.later(func() { s.e.network.SetLinkFaults(from.id, to.id, s.e.cfg.network) })
-	return true
-}
-
-// cut cuts links, and heals them after a while.
-func (s *nemesis) cut(links [][2]*node) {
-	for _, l := range links {
-		s.e.transcript.note(l[0], "does not reach node %d", l[1].id)
-		s.e.block(l[0], l[1])
-	}
-	s.later(func() { s.mend(links) })
-}
-
-func (s *nemesis) mend(links [][2]*node) {
-	for _, l := range links {
-		s.e.transcript.note(l[0], "reaches node %d again", l[1].id)
-		s.e.unblock(l[0], l[1])
-	}
-}
-
-// sides returns the links between two sides: one node and the others, or any
-// two parts.
-func (s *nemesis) sides() (links [][2]*node) {
-	victim, any := s.victim(), s.e.tape.Chance(0.5)
-	var side []bool
-	for _, n := range s.e.nodes {
-		side = append(side, n == victim || any && s.e.tape.Chance(0.5))
-	}
-	for i, a := range s.e.nodes {
-		for j, b := range s.e.nodes {
-			if side[i] && !side[j] {
-				links = append(links, [2]*node{a, b}, [2]*node{b, a})
-			}
-		}
-	}
-	return links
-}
-
-func (s *nemesis) partition() bool {
-	links := s.sides()
-	if s.e.tape.Chance(0.3) { // two nodes only: both reach all others
-		links = s.between()
-	}
-	s.cut(links)
-	return true
-}
-
-func (s *nemesis) between() [][2]*node {
-	a, b := s.victim(), s.victim()
-	return [][2]*node{{a, b}, {b, a}}
-}
-
-// oneWay cuts one direction only: a node is not heard, or does not hear.
-func (s *nemesis) oneWay() bool {
-	links, first := s.sides(), s.e.tape.Intn(2)
-	if s.e.tape.Chance(0.5) {
-		links = s.between()
-	}
-	var half [][2]*node
-	for i := first; i < len(links); i += 2 {
-		half = append(half, links[i])
-	}
-	s.cut(half)
-	return true
-}
-
-// flapping cuts and mends links several times.
-func (s *nemesis) flapping() bool {
-	links, times := s.sides(), 2+s.e.tape.Intn(8)
-	var flap func(int)
-	flap = func(left int) {
-		for _, l := range links {
-			if left%2 == 0 {
-				s.e.block(l[0], l[1])
-			} else {
-				s.e.unblock(l[0], l[1])
-			}
-		}
-		if left > 1 {
-			s.e.after(s.e.draw(span{max: s.e.cfg.electionTimeout()}), func() {
-				if !s.over {
-					flap(left - 1)
-				}
-			})
-		}
-	}
-	flap(2 * times)
-	return true
-}
-
-func (s *nemesis) powerLoss() bool {
-	n := s.victim()
-	n.crash(n.disk.drawSurvival())
-	s.revive(n)
-	return true
-}
-
-// powerLossAtWrite lets the power go in the middle of something, which may be
-// the recovery that follows, and again then.
-func (s *nemesis) powerLossAtWrite() bool {
-	n := s.victim()
-	if !n.up {
-		return false
-	}
-	n.disk.crashIn = 1 + uint64(s.e.tape.Intn(30))
-	s.revive(n)
-	return true
-}
-
-func (s *nemesis) powerLossOfMany() bool {
-	all := s.e.tape.Chance(0.5)
-	for _, n := range s.e.nodes {
-		if all || s.e.tape.Chance(0.6) {
-			n.crash(n.disk.drawSurvival())
-			s.revive(n)
-		}
-	}
-	return true
-}
-
-func (s *nemesis) kill() bool {
-	n := s.victim()
-	if n.up {
-		n.kill()
-	}
-	s.revive(n)
-	return true
-}
-
 // revive is the operator, who starts a node again after a while if it has
 // ended.
 func (s *nemesis) revive(n *node) {
@@ -241,6 +105,7 @@ func (s *nemesis) revive(n *node) {
 			return
 		}
 		if n.up {
+			s.e.happened["replica stopped by its disk"]++
 			n.kill()
 		}
 		n.disk.repair()
@@ -269,115 +134,6 @@ func (e *engine) restart(n *node) error {
 func (s *nemesis) replace(n *node) {
 	n.wipe()
 	n.founder = s.e.tape.Chance(0.3)
-}
-
-func (s *nemesis) slowDisk() bool {
-	n := s.victim()
-	before := n.pace
-	n.pace.disk.max = s.e.cfg.electionTimeout() / time.Duration(1+s.e.tape.Intn(10))
-	s.later(func() { n.pace = before })
-	return true
-}
-
-func (s *nemesis) stalledDisk() bool {
-	n := s.victim()
-	n.disk.stall(true)
-	s.later(func() { n.disk.stall(false) })
-	return true
-}
-
-func (s *nemesis) failedWrite() bool {
-	n := s.victim()
-	n.disk.failIn, n.disk.short = 1+uint64(s.e.tape.Intn(20)), s.e.tape.Chance(0.5)
-	s.later(func() { n.disk.failIn = 0 })
-	return true
-}
-
-func (s *nemesis) fullDisk() bool {
-	n := s.victim()
-	n.disk.limit(1 + int64(s.e.tape.Intn(1<<16)))
-	s.later(func() { n.disk.limit(0) })
-	return true
-}
-
-// mayLose reports whether a node may lose its disk, or a part: no other
-// member is without a vote or entries of its own, as a new one is, and so many
-// are left whose storage is sound that they are a majority.
-func (s *nemesis) mayLose(n *node) bool {
-	weak := 1
-	for _, o := range s.e.nodes {
-		if o == n {
-			continue
-		}
-		k := s.e.checks.of(o)
-		if !k.held {
-			return false
-		}
-		if k.marked || k.damaged {
-			weak++
-		}
-	}
-	return 2*weak < len(s.e.nodes)
-}
-
-// damage changes a sector of what a killed node has stored: a bit flips, or a
-// write meant for another place lands there. The write-ahead log promises to
-// notice once it has stated that its last batch is durable.
-func (s *nemesis) damage() bool {
-	n := s.victim()
-	if !s.mayLose(n) || n.disk.unstated || s.e.checks.of(n).damaged {
-		return false
-	}
-	if n.up {
-		n.kill()
-	}
-	s.e.checks.of(n).damaged = true
-	n.disk.damage()
-	s.revive(n)
-	return true
-}
-
-// damage changes a sector.
-func (d *disk) damage() {
-	t := d.n.e.tape
-	var files []string
-	for _, name := range d.fs.Names() {
-		if strings.HasSuffix(name, ".wal") || strings.HasSuffix(name, ".snapshot") {
-			files = append(files, name)
-		}
-	}
-	if len(files) == 0 {
-		return
-	}
-	name, misdirected := files[t.Intn(len(files))], t.Chance(0.4)
-	at, from, bit := t.Uint64(), t.Uint64(), t.Intn(8)
-	d.fs.Corrupt(name, func(data []byte) {
-		end := len(data)
-		for end > 0 && data[end-1] == 0 {
-			end--
-		}
-		if end == 0 {
-			return
-		}
-		offset := at % uint64(end)
-		d.n.e.transcript.note(d.n, "its disk is damaged: %s at %d, misdirected %v", name, offset, misdirected)
-		if !misdirected {
-			data[offset] ^= 1 << bit
-			return
-		}
-		sector, other := offset/vfs.Sector*vfs.Sector, from%uint64(end)/vfs.Sector*vfs.Sector
-		copy(data[sector:min(sector+vfs.Sector, uint64(len(data)))], data[other:])
-	})
-}
-
-func (s *nemesis) lostDisk() bool {
-	n := s.victim()
-	if !s.mayLose(n) {
-		return false
-	}
-	s.replace(n)
-	s.revive(n)
-	return true
 }
 
 func (s *nemesis) clockJump() bool {
@@ -450,6 +206,7 @@ func (s *nemesis) majority() []*node {
 // desert takes all nodes but a majority away from it for good, each in some way,
 // and returns what brings them back.
 func (s *nemesis) desert(majority []*node) (back func()) {
+	s.e.happened["majority left alone"]++
 	var undo []func()
 	for _, n := range s.e.nodes {
 		if slices.Contains(majority, n) {

@@ -101,16 +101,19 @@ func (n *node) start() error {
 	n.machine = n.newMachine(n)
 	err := n.boot()
 	if n.dying {
+		n.e.happened["power loss in a start"]++
 		n.die()
 		return errCrashed
 	}
 	n.refusal = err
 	if err != nil {
+		n.e.happened["refusal to start"]++
 		n.e.transcript.note(n, "does not start: %v", err)
 		n.stop()
 		return err
 	}
 	n.disk.unstated = false
+	n.e.happened["start"]++
 	n.e.transcript.note(n, "starts")
 	n.wakeWriter()
 	n.touched()

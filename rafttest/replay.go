@@ -4,6 +4,18 @@ import (
 	"github.com/seed-6281cb22/raft/internal/tape"
 )
 
+// Run runs one seed and returns what it went through. The error says what was
+// wrong with it, if anything was: "checker: what it has found".
+func (s Simulation[M, R]) Run(seed uint64) (Result, error) {
+	var r Result
+	o := s.run(tape.FromSeed(seed), withoutTranscript)
+	r.add(o)
+	if o.failure != nil {
+		return r, o.failure
+	}
+	return r, nil
+}
+
 // Replay runs one seed and returns what happened last in it, whether or not
 // something was wrong, which the error says.
 func (s Simulation[M, R]) Replay(seed uint64) (transcript string, err error) {

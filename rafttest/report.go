@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/seed-6281cb22/raft/internal/failure"
 	"github.com/seed-6281cb22/raft/internal/tape"
 )
 
-// reduceRuns is how many runs the reduction of a failure may take.
-const reduceRuns = 400
+// The reduction of a failure may take so many runs, and about so long.
+const (
+	reduceRuns = 1000
+	reduceTime = time.Minute
+)
 
 // Replayer is a TB that is no test, and says by which commands a seed, and the
 // run in a file, are run again.
@@ -32,7 +36,7 @@ func (t asTest) ReplayFile(path string) string {
 
 // explain reduces a run that has failed and says all that is known of it.
 func (s *Simulation[M, R]) explain(t TB, seed uint64, failed *outcome) string {
-	test := t.Name()
+	began, test := time.Now(), t.Name()
 	replayer, ok := t.(Replayer)
 	if !ok {
 		replayer = asTest{test}
@@ -43,7 +47,7 @@ func (s *Simulation[M, R]) explain(t TB, seed uint64, failed *outcome) string {
 	reduced := tape.Reduce(recorded, func(t *tape.Tape) bool {
 		o := s.run(t, withoutTranscript)
 		return o.failure != nil && o.failure.checker == failed.failure.checker
-	}, tape.Budget{Runs: reduceRuns})
+	}, tape.Budget{Runs: reduceRuns, Stop: func() bool { return time.Since(began) > reduceTime }})
 	last := s.run(tape.Replay(reduced), withTranscript)
 	if last.failure == nil { // it is no function of the tape
 		last, reduced = s.run(tape.FromSeed(seed), withTranscript), nil

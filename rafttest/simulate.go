@@ -67,7 +67,10 @@ type Result struct {
 	Seeds   int
 	Events  uint64
 	Virtual time.Duration // simulated time
-	Faults  FaultCounts
+	Faults  Counts
+	// Happened counts what else may tell whether the runs went through enough:
+	// elections, starts of nodes, snapshots received and so on.
+	Happened Counts
 
 	Succeeded, NotCommitted, Unknown, Refused uint64 // proposals, by how they ended
 	Reads                                     uint64
@@ -137,17 +140,23 @@ func (r *Result) add(o *outcome) {
 	r.Seeds++
 	r.Events += o.events
 	r.Virtual += o.virtual
-	if r.Faults == nil {
-		r.Faults = FaultCounts{}
-	}
-	for name, count := range o.faults { // a sum does not depend on the order
-		r.Faults[name] += count
-	}
+	r.Faults, r.Happened = r.Faults.plus(o.faults), r.Happened.plus(o.happened)
 	r.Succeeded += o.calls.Succeeded
 	r.NotCommitted += o.calls.NotCommitted
 	r.Unknown += o.calls.Unknown
 	r.Refused += o.calls.Refused
 	r.Reads += o.calls.Reads - o.calls.ReadsFailed
+}
+
+// plus returns the sums, which do not depend on an order.
+func (c Counts) plus(other Counts) Counts {
+	if c == nil {
+		c = Counts{}
+	}
+	for name, count := range other {
+		c[name] += count
+	}
+	return c
 }
 
 // limits bound what a run is drawn to be.
@@ -179,15 +188,15 @@ func (s *Simulation[M, R]) limits() *limits {
 
 // outcome is what came of a run.
 type outcome struct {
-	failure    *violation
-	events     uint64
-	virtual    time.Duration
-	hash       uint64
-	faults     FaultCounts
-	calls      callStats
-	setup      []string
-	transcript string
-	visualize  func(path string) error // the history that is wrong, if it is
+	failure          *violation
+	events           uint64
+	virtual          time.Duration
+	hash             uint64
+	faults, happened Counts
+	calls            callStats
+	setup            []string
+	transcript       string
+	visualize        func(path string) error // the history that is wrong, if it is
 }
 
 type verbosity bool
@@ -250,6 +259,7 @@ func (r *run[M, R]) report(o *outcome) {
 		o.failure = f
 	}
 	o.events, o.virtual, o.hash, o.calls, o.faults = e.events, time.Duration(e.now), e.hash, e.calls.stats, r.nemesis.count
+	o.happened = e.happened
 	o.transcript = e.transcript.text()
 }
 

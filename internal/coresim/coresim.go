@@ -28,7 +28,7 @@ type Config struct {
 	// itself; a run can be repeated with it.
 	Transcript bool
 	// Plain leaves out snapshots, disks that fail or are lost, and Readies after
-	// several messages; and the members begin unmarked, with an empty log.
+	// several inputs; and the members begin unmarked, with an empty log.
 	Plain bool
 	// Spare, if not nil, is asked in a crash for the newest of a node's writes
 	// that must survive it.
@@ -115,9 +115,7 @@ type Simulator struct {
 	// Who can do what.
 	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
 
-	reads    uint64 // the id of the last one
-	answered uint64 // the id of the last one that was answered
-	proposed int    // entries, so far
+	proposed int // entries, so far
 	// addresses is how many have been drawn.
 	addresses int
 	digests   []uint64 // of the state machine at each index

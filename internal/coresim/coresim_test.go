@@ -161,7 +161,7 @@ func TestFailureIsFoundAndRepeated(t *testing.T) {
 	report := Explain(Config{Observer: &liar{change: acknowledgesTooMuch}}, found.Seed)
 	require.Contains(t, report.Violation, invariant.MatchTruthful)
 	require.Contains(t, report.Transcript, "AppendEntriesReply")
-	require.Less(t, len(report.Reduced.Decisions), len(recording.Decisions)/2)
+	require.Less(t, len(report.Reduced.Decisions), len(recording.Decisions)*3/4)
 	path := report.ReplayReduced[strings.LastIndexByte(report.ReplayReduced, ' ')+1:]
 	defer os.Remove(path)
 	file, err := tape.ReadFile(path)

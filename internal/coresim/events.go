@@ -205,10 +205,12 @@ func (s *Simulator) answerLogRead(awake nodeSet) bool {
 		if len(n.logReads) > 1 {
 			k = s.tape.Intn(len(n.logReads))
 		}
-		q := n.logReads[k]
+		q, entries := n.logReads[k].request, n.logReads[k].entries
+		if !n.logReads[k].read {
+			entries = s.copies.of(n.disk.entries(q.Lo, q.Hi, q.MaxBytes))
+		}
 		n.logReads = append(n.logReads[:k], n.logReads[k+1:]...)
 		s.reading.set(i, len(n.logReads) > 0)
-		entries := s.copies.of(n.disk.entries(q.Lo, q.Hi, q.MaxBytes))
 		if len(n.answered.entries) == 0 && s.tape.Intn(8) == 7 {
 			n.answered = answer{q, append(n.answered.entries, entries...)}
 		}
@@ -289,6 +291,7 @@ func (s *Simulator) passTime(nodes nodeSet) int {
 func (s *Simulator) tickNode(i int) {
 	s.count(Tick)
 	n := &s.nodes[i]
+	s.takeOwed(i)
 	s.before(Tick, n, nil)
 	n.core.Tick(s.local(n))
 	s.after(Tick, i, nil)
@@ -327,20 +330,23 @@ func (s *Simulator) propose(i int) {
 	s.after(Propose, i, nil)
 }
 
-// openReads is how many reads of a cluster are waited for.
-const openReads = 64
+// openReads is how many reads of a node are waited for.
+const openReads = 16
 
 // read asks a node for an index to read at. Whoever has waited for too long
 // gives up.
 func (s *Simulator) read(i int) {
 	s.count(Read)
 	n := &s.nodes[i]
-	s.reads++
-	s.check.ReadFailed(n.id, s.reads-min(s.reads, openReads))
+	n.reads++
+	s.check.ReadFailed(n.id, n.reads-min(n.reads, openReads))
 	s.before(Read, n, nil)
-	s.check.ReadBegun(n.id, s.reads)
-	if err := n.core.ReadIndex(s.local(n), s.reads); err != nil {
-		s.check.ReadFailed(n.id, s.reads)
+	s.check.ReadBegun(n.id, n.reads)
+	switch err := n.core.ReadIndex(s.local(n), n.reads); {
+	case err != nil:
+		s.check.ReadFailed(n.id, n.reads)
+	case n.core.Role() == raft.Leader:
+		n.ownReads = append(n.ownReads, n.reads)
 	}
 	s.after(Read, i, nil)
 }

@@ -61,25 +61,35 @@ func (s *Simulator) endCore(k Kind, i, survived int) {
 	}
 }
 
-// wake lets a node go on that was paused, or did not look at the clock: it reads all that has arrived meanwhile, and
-// only then looks at the clock.
+// wake lets a node go on that was paused, or did not look at the clock: it
+// reads all that has arrived meanwhile, if its connections have not been cut,
+// and only then looks at the clock, at once or after something else.
 func (s *Simulator) wake(i int) {
 	s.count(Wake)
 	s.paused.set(i, false)
 	s.starved.set(i, false)
+	cut := s.tape.Chance(0.5)
 	for s.failed == nil {
 		links := s.net.linksTo(i)
 		if links == 0 {
 			break
 		}
 		at := bits.TrailingZeros64(links)
-		if s.swarm.batches > 1 {
+		switch {
+		case cut:
+			s.net.release(s.net.take(at, 0))
+		case s.swarm.batches > 1:
 			s.deliverBatch(at, int(s.net.links[at].count))
-		} else {
+		default:
 			s.deliverOne(at, 0)
 		}
 	}
-	s.tickNode(i)
+	if s.tape.Chance(0.5) {
+		s.read(i)
+	}
+	if !s.tape.Chance(0.5) {
+		s.tickNode(i)
+	}
 }
 
 // jump moves a node's clock, forwards or backwards.
@@ -102,8 +112,12 @@ func (s *Simulator) persistFails(i int) {
 	}
 	s.count(PersistFails)
 	n := &s.nodes[i]
+	s.takeOwed(i)
 	s.before(PersistFails, n, nil)
 	n.core.PersistFailed(s.local(n), errLost)
+	if n.core.Err() == nil {
+		s.fail(Refusal, n.id, "it goes on although a write has failed")
+	}
 	s.after(PersistFails, i, nil)
 	s.broken.set(i, true)
 	s.crash(i, 0)

@@ -2,6 +2,7 @@ package coresim
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -22,12 +23,29 @@ type node struct {
 	durable  uint64 // the newest of its writes that is on the disk
 	apply    []raftpb.Entry
 	restore  bool
-	logReads []raft.LogRead
+	logReads []logRead
 	answered answer // a LogRead that may be answered once more
 	sends    []transfer
 
+	// owes says that the node was given something and that its Ready has not
+	// been taken since.
+	owes bool
+
+	// Reads are numbered from 1 in each life of the node.
+	reads        uint64
+	readAnswered uint64   // the last one
+	ownReads     []uint64 // those that this node, as the leader, must end
+
 	applied raftpb.Index
 	digest  uint64 // of what is applied
+}
+
+// logRead is a LogRead that has not been answered. The log is read when it is
+// asked for, or when it is answered.
+type logRead struct {
+	request raft.LogRead
+	read    bool
+	entries []raftpb.Entry
 }
 
 // answer is an answered LogRead; without entries it is none.
@@ -114,7 +132,8 @@ func (s *Simulator) forget(i int) {
 	n.writes.reset()
 	n.apply, n.restore, n.applied, n.digest = nil, false, 0, 0
 	n.answered.entries = n.answered.entries[:0]
-	n.logReads, n.sends = n.logReads[:0], n.sends[:0]
+	n.logReads, n.sends, n.ownReads = n.logReads[:0], n.sends[:0], n.ownReads[:0]
+	n.owes, n.reads, n.readAnswered = false, 0, 0
 	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
 		set.set(i, false)
 	}
@@ -154,15 +173,23 @@ func (s *Simulator) before(k Kind, n *node, m *raftpb.Message) {
 	}
 }
 
-// after takes a node's Ready and checks everything. m is the message that was
-// delivered, if it was one.
+// after takes a node's Ready and checks everything, unless the node is to be
+// given more before. m is the message that was delivered, if it was one.
 func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	n := &s.nodes[i]
+	if s.swarm.hoard > 0 && k != Tick && n.core.Err() == nil && s.tape.Chance(s.swarm.hoard) {
+		s.putOff(k, i, m)
+		return
+	}
+	ticked := k == Tick && !n.owes
+	if n.owes {
+		n.owes, m = false, nil
+	}
 	s.ready = n.core.Ready()
 	rd, v := &s.ready, &n.view
 	bridge.Inspect(n.core, v)
 	s.step = invariant.Step{
-		Delivered: m, Ticked: k == Tick, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
+		Delivered: m, Ticked: ticked, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
 		Write: invariant.Write{Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries},
 	}
 	s.check.Stepped(&s.step)
@@ -180,6 +207,25 @@ func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 	s.result.Terms = max(s.result.Terms, v.Term)
 	if err := s.check.Err(); err != nil && s.failed == nil {
 		s.failed = err.(*invariant.Violation)
+	}
+}
+
+// putOff leaves a node's Ready for later: a host may give a core any number of
+// things before it takes one.
+func (s *Simulator) putOff(k Kind, i int, m *raftpb.Message) {
+	n := &s.nodes[i]
+	n.owes = true
+	bridge.Inspect(n.core, &n.view)
+	s.leaders.set(i, n.view.Role == bridge.Leader)
+	if s.cfg.Transcript {
+		s.note(k, n, m)
+	}
+}
+
+// takeOwed takes a node's Ready if it was put off.
+func (s *Simulator) takeOwed(i int) {
+	if s.nodes[i].owes {
+		s.after(Tick, i, nil)
 	}
 }
 
@@ -205,8 +251,12 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 		n.restore = true
 		s.applying.set(i, true)
 	}
-	if len(rd.LogReads) > 0 {
-		n.logReads = append(n.logReads, rd.LogReads...)
+	for _, q := range rd.LogReads {
+		x := logRead{request: q}
+		if s.tape.Intn(8) == 7 {
+			x.read, x.entries = true, append(x.entries, n.disk.entries(q.Lo, q.Hi, q.MaxBytes)...)
+		}
+		n.logReads = append(n.logReads, x)
 		s.reading.set(i, true)
 	}
 	for k := range rd.Snapshots {
@@ -217,9 +267,12 @@ func (s *Simulator) take(i int, rd *raft.Ready) {
 	for _, r := range rd.Reads {
 		if r.OK {
 			s.check.ReadAnswered(n.id, r.ID, r.Index)
-			s.answered = r.ID
+			n.readAnswered = r.ID
 		} else {
 			s.check.ReadFailed(n.id, r.ID)
+		}
+		if k := slices.Index(n.ownReads, r.ID); k >= 0 {
+			n.ownReads = slices.Delete(n.ownReads, k, k+1)
 		}
 	}
 }

@@ -23,6 +23,12 @@ func (s *Simulator) recoverAll() {
 	if !s.until(s.membershipSettled) {
 		s.failMembership()
 	}
+	if !s.until(s.allApplied) {
+		s.fail(Liveness, 0, "not all nodes apply what is in the log within %d election timeouts", patience)
+	}
+	if s.failed != nil {
+		return
+	}
 	if !s.until(s.proposeLast) || !s.until(s.allApplied) {
 		s.fail(Liveness, 0, "not all nodes apply a proposal within %d election timeouts", patience)
 	}
@@ -42,7 +48,7 @@ func (s *Simulator) recoverAll() {
 // calm ends all faults.
 func (s *Simulator) calm() {
 	s.blocked = [MaxNodes]nodeSet{}
-	s.swarm.reorder, s.swarm.late = false, false
+	s.swarm.reorder, s.swarm.late, s.swarm.hoard = false, false, 0
 	for i := range s.nodes {
 		n := &s.nodes[i]
 		switch {
@@ -52,6 +58,7 @@ func (s *Simulator) calm() {
 		case s.paused.has(i) || s.starved.has(i):
 			s.wake(i)
 		}
+		s.takeOwed(i)
 		// The clocks run at one speed, and those that were set back catch up.
 		at := max(n.view.Now, int64(s.local(n)))
 		n.rate, n.offset = 1024, at-s.now
@@ -63,8 +70,7 @@ func (s *Simulator) calm() {
 func (s *Simulator) until(done func() bool) bool {
 	end := s.now + patience*int64(s.swarm.election)
 	for s.failed == nil && s.now <= end {
-		for s.failed == nil && s.settle() {
-		}
+		s.settleAll()
 		if done() {
 			return true
 		}
@@ -79,6 +85,20 @@ func (s *Simulator) until(done func() bool) bool {
 	}
 	return s.failed != nil
 }
+
+// settleAll does all that is under way, and all that comes of it.
+func (s *Simulator) settleAll() {
+	for n := 0; s.failed == nil && s.settle(); n++ {
+		if n == endless {
+			s.fail(Liveness, 0, "after %d events at one time there are still more", n)
+		}
+	}
+}
+
+// endless is more than all that can be under way at one time comes to. That is
+// much: where messages hold one entry and the send queue fewer of them than a
+// leader has on the way, catching up takes their product.
+const endless = 1 << 22
 
 // settle does one thing that is under way, and reports whether there was one.
 func (s *Simulator) settle() bool {
@@ -181,7 +201,7 @@ func (s *Simulator) quiet() bool {
 func (s *Simulator) isQuiet(n *node) bool {
 	v := &n.view
 	if !v.Unmarked || v.Held != 0 || v.InFlightWrites != 0 || v.UncommittedBytes != 0 || v.PendingReads != 0 ||
-		v.WindowBytes > v.MaxWindowBytes || v.Durable != v.Last {
+		v.WindowBytes > v.MaxWindowBytes || v.Durable != v.Last || len(n.ownReads) > 0 {
 		return false
 	}
 	for k := range v.Peers {
@@ -205,7 +225,8 @@ func (s *Simulator) failQuiet() {
 // readOn requires that a read on a node completes.
 func (s *Simulator) readOn(i int) {
 	s.read(i)
-	if !s.until(func() bool { return s.answered == s.reads }) {
-		s.fail(Liveness, s.nodes[i].id, "a read does not end within %d election timeouts", patience)
+	n := &s.nodes[i]
+	if !s.until(func() bool { return n.readAnswered == n.reads }) {
+		s.fail(Liveness, n.id, "a read does not end within %d election timeouts", patience)
 	}
 }

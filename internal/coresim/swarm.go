@@ -69,6 +69,7 @@ type swarm struct {
 	kinds         [4096]Kind // by their weights
 	reorder       bool       // messages of one link overtake each other
 	batches       int        // messages at most that a node takes before Ready
+	hoard         float64    // how often a node is given more before its Ready is taken
 
 	election, heartbeat                 time.Duration
 	message, window, uncommitted, apply int   // bytes
@@ -103,6 +104,7 @@ func drawSwarm(t *tape.Tape) swarm {
 		s.joiners = min(t.Intn(4), MaxNodes-s.nodes)
 		s.nodes += s.joiners
 	}
+	s.hoard = [...]float64{0, 0, 0.1, 0.5}[t.Intn(4)]
 	s.drawKinds(t)
 	return s
 }
@@ -111,6 +113,7 @@ func drawSwarm(t *tape.Tape) swarm {
 func (s *swarm) simplify() {
 	s.batches = 1
 	s.nodes, s.joiners = s.nodes-s.joiners, 0
+	s.hoard = 0
 	for at, k := range s.kinds {
 		if k == Compact || k == ChangeMembers || k == HandOver || k == Wipe || k == PersistFails {
 			s.kinds[at] = Deliver
@@ -135,7 +138,7 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 		Tick:          2 + t.Intn(1<<t.Intn(8)),
 		Propose:       10 + t.Intn(200),
 		Read:          some(60),
-		Compact:       some(20),
+		Compact:       some(4 << t.Intn(6)),
 		Drop:          some(100),
 		Duplicate:     some(100),
 		Unreachable:   some(10),

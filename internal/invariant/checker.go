@@ -203,6 +203,9 @@ func (c *Checker) find(id raftpb.NodeID) *node {
 // Stepped checks a step. It is to be told of every one, in their order.
 func (c *Checker) Stepped(s *Step) {
 	n, v := c.node(s.View.ID), s.View
+	if s.Delivered == nil && !s.Ticked && n.before.founder() {
+		n.foundingIn = v.Term // one of several things may have taken it to this term, before others
+	}
 	c.checkTransition(n, s)
 	if s.Write.Seq != 0 {
 		c.takeWrite(n, v, &s.Write)

@@ -47,6 +47,9 @@ func (c *Checker) checkLeader(n *node, v *bridge.View) {
 	}
 	for i := range v.Peers {
 		p, m := &v.Peers[i], &n.matches[i]
+		if p.Match < m.index && !p.Marked {
+			c.fail(MatchTruthful, n, "of peer %d: match %d after %d", p.ID, p.Match, m.index)
+		}
 		if m.index != p.Match || p.Next <= p.Match {
 			c.checkMatch(n, v, p)
 			m.index = p.Match

@@ -30,7 +30,7 @@ func (c *Checker) checkMessage(n *node, v *bridge.View, m *raftpb.Message) {
 		// It may have been held since it was a founder, in the same term; or it
 		// came together with what has changed that, its first entry say, which
 		// is not durable yet.
-		founding := n.before.founder() || n.foundingIn == v.Term || n.disk.last == 0 && n.hard.Vote == 0
+		founding := n.before.founder() || n.foundingIn == v.Term || n.foundingIn == n.before.term || n.disk.last == 0 && n.hard.Vote == 0
 		if !v.Unmarked && !founding && (m.Type == raftpb.PreVote || !m.Reject) {
 			c.fail(Mark, n, "a %v of marked storage", m.Type)
 		}

@@ -1,0 +1,171 @@
+package mutation
+
+// Of forwarding, admission and reads in the replica.
+var forwards = []Mutation{
+	{
+		ID: "R1", File: "replica_inbox.go", Func: "replica.takeForwarded",
+		Find: "o.next++", Replace: "",
+		Wrong: "a forwarded proposal that comes twice is taken twice (H10)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R2", File: "replica_inbox.go", Func: "replica.takeForwarded",
+		Find: "|| m.Term != r.core.Term() ", Replace: "",
+		Wrong: "a proposal forwarded in an earlier term is taken by a leader elected again (H10)",
+		By:    []*Engine{test(".", "TestScenarioH10ForwardDuplicatedToAReelectedLeader")},
+	},
+	{
+		ID: "R3", File: "replica_admission.go", Func: "replica.syncTerm",
+		Find: "r.inbox.clear()", Replace: "",
+		Wrong: "what was forwarded and not admitted in one term is admitted in the next",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R4", File: "replica_inbox.go", Func: "replica.takeForwarded",
+		Find: "case s > o.next: return", Replace: "case s > o.next: o.next = s + 1; r.takeEntry(key, o, e)",
+		Wrong: "a leader takes a proposal that follows a gap: what fills it is never taken",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R5", File: "replica_forward.go", Func: "replica.forwardTo",
+		Find: "if f.first < f.sent && now >= f.resendAt {", Replace: "if false {",
+		Wrong: "a forwarded proposal that was lost is not sent again (H10)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R6", File: "replica_inbox.go", Func: "replica.takeEntry",
+		Find: "o.add(answer)", Replace: "",
+		Wrong: "a refusal is not remembered: when its answer is lost, the origin hears nothing more",
+		By:    []*Engine{test(".", "TestRefusalIsToldAgain")},
+	},
+	{
+		ID: "R7", File: "replica_forward.go", Func: "replica.forwardAnswered",
+		Find: "|| m.Round != r.incarnation ", Replace: "",
+		Wrong: "an answer to an earlier run of the process is believed",
+		By:    []*Engine{test(".", "TestScenarioH10AnswerToAnEarlierRun")},
+	},
+	{
+		ID: "R8", File: "replica_reads.go", Func: "replica.readAnswered",
+		Find: "|| answer.ID != q.id ", Replace: "",
+		Wrong: "a late answer confirms reads that were asked after it (R2)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R9", File: "replica_reads.go", Func: "replica.askRead",
+		Find: "q.id++", Replace: "",
+		Wrong: "a read that is asked again has the same id: the first answer confirms those that joined since (R2)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R10", File: "replica_reads.go", Func: "replica.readAnswered",
+		Find: "if answer.Index <= r.apply.index {", Replace: "{",
+		Wrong: "a read ends before its index is applied",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R11", File: "replica.go", Func: "replica.tick",
+		Find: "if now >= r.resumeAt {", Replace: "{",
+		Wrong: "a process that was paused campaigns over unread heartbeats (H9)",
+		By:    []*Engine{test(".", "TestScenarioH9PausedReplicaReadsBeforeItCampaigns")},
+	},
+	{
+		ID: "R12", File: "replica_reads.go", Func: "replica.readAnswered",
+		Find: "if !answer.OK {", Replace: "if !answer.OK { return };if false {",
+		Wrong: "a read that failed with its leader is not asked again (R4)",
+		By:    []*Engine{Stack},
+	},
+}
+
+// Of how calls end, and of applying.
+var outcomes = []Mutation{
+	{
+		ID: "M13b", File: "replica.go", Func: "replica.persistFailed",
+		Find: "r.core.PersistFailed(now, err) r.end(stopped(err))", Replace: "r.durable++; r.core.Persisted(now, r.durable); r.settle(now)",
+		Wrong: "a write that failed is taken for durable",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "M35e", File: "replica_apply.go", Func: "replica.nextTask",
+		Find: "t := a.tasks[0] n := copy(a.tasks, a.tasks[1:])", Replace: "n := len(a.tasks) - 1; t := a.tasks[n]",
+		Wrong: "tasks of the state machine are done out of order",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "M35f", File: "replica_apply.go", Func: "replica.restored",
+		Find: "r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)", Replace: "r.apply.index, r.apply.term = t.snapshot.Index, max(r.apply.term, opened.Term)",
+		Wrong: "a snapshot newer than asked for is taken for the one asked for: entries are applied twice",
+		By:    []*Engine{test(".", "TestDeclinedSnapshotIsRestoredInPlaceOfAnOlderOne")},
+	},
+	{
+		ID: "R20", File: "replica_admission.go", Func: "replica.syncTerm",
+		Find: "r.inbox.clear()", Replace: "r.inbox.clear(); r.loseBefore(term)",
+		Wrong: "a proposal counts as lost when its leader's term ends (H10)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R21", File: "replica_proposals.go", Func: "replica.skipTo",
+		Find: "r.resolve(slot, errSkipped, -1)", Replace: "r.resolve(slot, errLost, -1)",
+		Wrong: "what a snapshot has skipped counts as lost (H10)",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R22", File: "replica_apply.go", Func: "replica.restored",
+		Find: "r.skipTo(&opened)", Replace: "",
+		Wrong: "what a snapshot has skipped is waited for",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R23", File: "replica_proposals.go", Func: "replica.met",
+		Find: "|| e.Origin.Incarnation != r.incarnation ", Replace: "",
+		Wrong: "an entry of an earlier run ends a proposal of this one",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R24", File: "replica_proposals.go", Func: "replica.abandon",
+		Find: "fmt.Errorf(\"%w: %w\", ErrOutcomeUnknown, cause)", Replace: "fmt.Errorf(\"%w: %w\", ErrNotCommitted, cause)",
+		Wrong: "a proposal that its caller gives up counts as not committed, wherever it is",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R25", File: "replica_proposals.go", Func: "replica.endProposals",
+		Find: "fmt.Errorf(\"%w: %w\", ErrOutcomeUnknown, cause)", Replace: "fmt.Errorf(\"%w: %w\", ErrNotCommitted, cause)",
+		Wrong: "what is in the log when the replica ends counts as not committed",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R26", File: "replica_proposals.go", Func: "replica.loseBefore",
+		Find: "slot.term < term", Replace: "slot.term <= term",
+		Wrong: "the first entry of a term ends that term's proposals as lost",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R27", File: "replica_apply.go", Func: "replica.applied",
+		Find: "if e.Type == EntryCommand {", Replace: "{",
+		Wrong: "an entry that is no command shifts the results",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R28", File: "replica_snapshots.go", Func: "replica.snapshotTaken",
+		Find: "if err == nil && meta.Index > s.newest {", Replace: "if meta.Index > s.newest {",
+		Wrong: "the log is compacted although the snapshot could not be written",
+		By:    []*Engine{test(".", "TestSnapshotThatFails")},
+	},
+	{
+		ID: "R29", File: "replica_snapshots.go", Func: "replica.endReceive",
+		Find: "if err == nil {", Replace: "{",
+		Wrong: "a snapshot whose data could not be stored is installed",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R30", File: "replica_proposals.go", Func: "replica.skipTo",
+		Find: "case slot.term == snapshot.Term && slot.index > snapshot.Index:", Replace: "case slot.term == snapshot.Term && slot.index < snapshot.Index:",
+		Wrong: "of a snapshot's term, the proposals that it covers are waited for",
+		By:    []*Engine{Stack},
+	},
+	{
+		ID: "R31", File: "replica_apply.go", Func: "replica.applied",
+		Find: "r.loseBefore(e.Term)", Replace: "",
+		Wrong: "a proposal that is lost never ends",
+		By:    []*Engine{Stack},
+	},
+}
