@@ -120,6 +120,7 @@ type glance struct {
 
 	members         []raftpb.Member // in force, from the entry at membershipIndex
 	membershipIndex raftpb.Index
+	membershipTerm  raftpb.Term // of that entry, as far as it was looked at
 	removed         bool
 }
 
@@ -236,6 +237,7 @@ func (c *Checker) Stepped(s *Step) {
 		role: v.Role, term: v.Term, vote: v.Vote, unmarked: v.Unmarked, commit: v.Commit, last: v.Last,
 		durable: v.Durable, verified: v.Verified, deadline: v.Deadline,
 		members: v.Membership.Members, membershipIndex: v.MembershipIndex, removed: v.Removed,
+		membershipTerm: n.before.membershipTerm,
 	}
 	if n.before.founder() {
 		n.foundingIn = v.Term

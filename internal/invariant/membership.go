@@ -23,7 +23,6 @@ func (c *Checker) checkMembership(n *node, v *bridge.View) {
 	if v.Role == bridge.Leader {
 		n.firstOfTerm = v.First
 	}
-	c.checkInForce(n, v)
 	led := b.role == bridge.Leader && b.term == v.Term
 	changed := v.MembershipIndex != b.membershipIndex
 	if v.Role == bridge.Leader && (changed || !led) {
@@ -32,6 +31,7 @@ func (c *Checker) checkMembership(n *node, v *bridge.View) {
 	if leads(n, v) && changed {
 		c.checkAppended(n, v)
 	}
+	c.checkInForce(n, v)
 }
 
 // checkInForce: the membership in force is one that stands in the node's log,
@@ -42,15 +42,25 @@ func (c *Checker) checkInForce(n *node, v *bridge.View) {
 		c.fail(Succession, n, "the membership of entry %d, and its log ends at %d", i, v.Last)
 	}
 	t, known := n.log.term(i)
-	for k := len(c.memberships) - 1; known && k >= 0; k-- {
+	if !known || i == n.before.membershipIndex && t == n.before.membershipTerm {
+		return
+	}
+	n.before.membershipTerm = t
+	other := raftpb.Term(0)
+	for k := len(c.memberships) - 1; k >= 0; k-- {
 		m := &c.memberships[k]
 		if m.index == i && m.term == t {
 			return
 		}
 		if m.index == i {
-			c.fail(Succession, n, "the membership of entry %d, whose term is %d here, and of which a membership is known in term %d", i, t, m.term)
-			return
+			other = m.term
 		}
+	}
+	if f := c.facts(t); f != nil && f.leader == n.id {
+		// It has led only between two steps.
+		c.memberships = append(c.memberships, membershipFact{i, t, v.Membership.Members})
+	} else if other != 0 {
+		c.fail(Succession, n, "the membership of entry %d, whose term is %d here, and of which a membership is known in term %d", i, t, other)
 	}
 }
 

@@ -69,8 +69,8 @@ var elections = []Mutation{
 		By:    []*Engine{Core, Model},
 	},
 	{
-		ID: "M14d", File: "election.go", Func: "ballot.result",
-		Find: "majority := quorum.Size(b.voters)", Replace: "majority := (b.voters + 1) / 2",
+		ID: "M14d", File: "internal/quorum/vote.go", Func: "Ballot.Result",
+		Find: "majority := Size(b.voters)", Replace: "majority := (b.voters + 1) / 2",
 		Wrong: "half of an even number of votes elects",
 		By:    []*Engine{Core, Model},
 	},

@@ -1,7 +1,79 @@
 package mutation
 
-// Of membership. What changes it comes with issue 4.
+// Of membership.
 var memberships = []Mutation{
+	{
+		ID: "M19", File: "change.go", Func: "Raft.ChangeMembership",
+		Find: "max(latest.Index, r.leading.first)", Replace: "latest.Index",
+		Wrong: "a change of the membership before the term's first commit",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "M20", File: "change.go", Func: "Raft.ChangeMembership",
+		Find: "max(latest.Index, r.leading.first)", Replace: "r.leading.first",
+		Wrong: "two changes of the membership at once",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "M21a", File: "election.go", Func: "quorumOf",
+		Find: "return quorum.ReachedInBoth(incoming, outgoing)", Replace: "return quorum.Reached(incoming)",
+		Wrong: "the new voters alone commit in a joint membership",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "M21b", File: "election.go", Func: "Raft.countVotes",
+		Find: "return quorum.Both(incoming.Result(), outgoing.Result())", Replace: "return incoming.Result()",
+		Wrong: "the new voters alone elect in a joint membership",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "M24", File: "snapshot.go", Func: "Raft.SnapshotAt",
+		Find: "m := r.members.committed(index)", Replace: "m := r.members.latest()",
+		Wrong: "a membership that is not committed in a snapshot",
+		By:    []*Engine{test(".", "TestScenarioL15SnapshotHoldsTheMembershipOfItsIndex")},
+	},
+	{
+		ID: "M25b", File: "election.go", Func: "quorumOf",
+		Find: "if r.members.selfVoter {", Replace: "{",
+		Wrong: "a leader that was removed counts itself",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C90", File: "change.go", Func: "Raft.advanceMembership",
+		Find: "case isJoint(m):", Replace: "case isJoint(m) && latest.Index > r.leading.first:",
+		Wrong: "a joint membership that an earlier leader entered is never left (E4)",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C91", File: "change.go", Func: "Raft.advanceMembership",
+		Find: "case isJoint(m):", Replace: "case isJoint(m) && r.members.selfVoter:",
+		Wrong: "a leader resigns before it leaves the joint membership (E4, E5)",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C92", File: "change.go", Func: "Raft.caughtUp",
+		Find: "|| p.marked ||", Replace: "||",
+		Wrong: "a learner with marked storage becomes a voter",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C93", File: "departure.go", Func: "Raft.removalOf",
+		Find: "return in.Index", Replace: "return 0",
+		Wrong: "who was removed and has missed it is not told (E10)",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C94", File: "departure.go", Func: "Raft.bidFarewell",
+		Find: "if r.commit < d.removal {", Replace: "if false {",
+		Wrong: "a farewell before the removal is committed",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C95", File: "transfer.go", Func: "Raft.checkTransfer",
+		Find: "r.now >= l.transferUntil ||", Replace: "",
+		Wrong: "a transfer to a target that is away never ends (E6)",
+		By:    []*Engine{test(".", "TestScenarioE6TransferThatFails")},
+	},
 	{
 		ID: "M22", File: "membership.go", Func: "membershipState.truncate",
 		Find: "s.history[n-1].Index >= index", Replace: "s.history[n-1].Index > index",

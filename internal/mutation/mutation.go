@@ -51,11 +51,6 @@ type Later struct {
 
 // NotYet are the mutations of what the library does not have yet.
 var NotYet = []Later{
-	{"M19", "a change of the membership before the term's first commit", "changes of the membership"},
-	{"M20", "two changes of the membership at once", "changes of the membership"},
-	{"M21", "a joint decision by the new configuration only", "changes of the membership"},
-	{"M24", "an uncommitted membership inside a snapshot", "changes of the membership"},
-	{"M25b", "a leader that was removed counts itself", "changes of the membership"},
 	{"M31", "a lease read under clock skew, or a pause between check and read", "leases"},
 	{"M32", "a lease kept after a transfer of leadership has begun", "leases"},
 	{"M33", "commits not deferred under a predecessor's lease", "leases"},
