@@ -119,7 +119,9 @@ func (e *engine) step(until raft.Instant) bool {
 	if e.standstill++; e.standstill > 100_000 {
 		e.fail("liveness", "time stands still: more than 100000 events at one instant")
 	}
-	e.events++
+	if e.events++; e.cfg.maxEvents > 0 && e.events > e.cfg.maxEvents {
+		e.fail("liveness", "more than %d events: something goes on and on", e.cfg.maxEvents)
+	}
 	e.tape.Begin()
 	if due, ok := e.network.Next(); ok && due <= e.now {
 		e.network.Advance(e.now)

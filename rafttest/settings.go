@@ -14,6 +14,7 @@ type settings struct {
 	network      inmem.Faults
 	pace         pace
 	segmentBytes int64
+	maxEvents    uint64 // after which something must be wrong; 0: as many as there are
 }
 
 // calm are settings without any chance in them but for the election timeouts:

@@ -77,7 +77,7 @@ func pick[T any](t *tape.Tape, answers ...T) T { return answers[t.Intn(len(answe
 // run has a part of the faults, of differing strength, and a configuration of
 // its own: much is found only where, say, a message holds one entry.
 func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) {
-	cfg := settings{raft: base}
+	cfg := settings{raft: base, maxEvents: 3_000_000}
 	cfg.nodes = limits.minNodes
 	if more := limits.maxNodes - limits.minNodes; more > 0 {
 		cfg.nodes += t.Intn(more + 1)
