@@ -427,12 +427,15 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 // what it acknowledges and echoes may have been sent before the mark.
 // A marked peer counts in no quorum until it durably holds an entry that was
 // appended after its mark was heard of and committed without it: by then it
-// holds all that it may have acknowledged before. Its marked replies, and no
-// others, may lower match.
+// holds all that it may have acknowledged before. A mark that is new to the
+// leader, and nothing else, lowers match: another loss is another
+// mark, and an answer of the same one that says less was overtaken by others.
 func (r *Raft) heardMark(p *progress, m *Message) bool {
 	switch {
 	case m.Marked && (!p.marked || p.mark != m.Context):
-		// What was heard before may have been said by an earlier storage.
+		// What was heard before may have been said by an earlier storage, or
+		// have been lost: who finds out that it has lost what it had
+		// acknowledged takes a mark, too.
 		p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1
 		p.match, p.verified = 0, 0
 		if p.state != sendingSnapshot {
@@ -445,20 +448,10 @@ func (r *Raft) heardMark(p *progress, m *Message) bool {
 		}
 		p.marked = false
 	}
-	if m.Marked && !m.Reject && m.Index < p.match {
-		p.match, p.verified = m.Index, m.Verified
-		if p.state != sendingSnapshot {
-			p.probe(m.Verified + 1)
-		}
-	}
 	return true
 }
 
 func (r *Raft) handleRejection(p *progress, m *Message) {
-	if m.Marked && m.Index <= p.match {
-		// It has lost what it had acknowledged, and says so.
-		p.match, p.verified = 0, 0
-	}
 	// "A rejection is ignored if what it rejects is known to match": it was
 	// overtaken by later replies.
 	if m.Index <= p.match || p.state == sendingSnapshot || p.state == probing && m.Index != p.next-1 {

@@ -443,3 +443,35 @@ func TestEntriesForMarksAreBounded(t *testing.T) {
 	beat(50)
 	require.Equal(t, first+5, c.Last(), "the last mark's entry could wait")
 }
+
+// Answers of marked storage that overtake each other are no new loss: that has
+// a new mark. Were each taken for one, everything above it would be sent again,
+// and every copy answered: the messages would multiply without end.
+func TestReorderedAnswersOfMarkedStorageRewindNothing(t *testing.T) {
+	const mark = 7
+	answer := func(c *loneCore, index Index) Message {
+		return Message{
+			Type: raftpb.AppendEntriesReply, From: 2, Term: c.term, Index: index, Verified: index,
+			Round: c.leading.round, Window: 1 << 20, Marked: true, Context: mark,
+		}
+	}
+	c := newLoneCore(t, 3, 1, repeat(4, 1)...)
+	c.lead()
+	c.proposeData("6", "7", "8")
+	c.persistAll()
+	c.receive(answer(c, 3))
+	c.receive(answer(c, 8))
+	require.Equal(t, Index(8), c.peer(2).match)
+
+	require.Empty(t, c.receive(answer(c, 5)), "nothing is sent again")
+	require.Equal(t, Index(8), c.peer(2).match)
+	rejection := answer(c, 6)
+	rejection.Reject, rejection.Match, rejection.Verified = true, 3, 3
+	require.Empty(t, c.receive(rejection), "nothing is sent again")
+	require.Equal(t, Index(8), c.peer(2).match)
+
+	lost := answer(c, 1)
+	lost.Context = mark + 1
+	require.NotEmpty(t, c.receive(lost), "this is another loss")
+	require.Equal(t, Index(1), c.peer(2).match)
+}
