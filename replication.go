@@ -395,6 +395,9 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 	// The rest only decides what to send next, where a reply that is not
 	// to be believed does no harm.
 	p.window = m.Window
+	if m.Round >= p.resume {
+		p.resume = 0
+	}
 	if m.Reject {
 		r.handleRejection(p, m)
 	} else {
@@ -454,7 +457,7 @@ func (r *Raft) heardMark(p *progress, m *Message) bool {
 func (r *Raft) handleRejection(p *progress, m *Message) {
 	// "A rejection is ignored if what it rejects is known to match": it was
 	// overtaken by later replies.
-	if m.Index <= p.match || p.state == sendingSnapshot || p.state == probing && m.Index != p.next-1 {
+	if m.Index <= p.match || p.state == sendingSnapshot || p.recovering() || p.state == probing && m.Index != p.next-1 {
 		return
 	}
 	next := m.Match + 1
@@ -463,8 +466,14 @@ func (r *Raft) handleRejection(p *progress, m *Message) {
 		hint, _ := r.log.hint(min(m.Match, m.Index-1), m.LogTerm)
 		next = hint + 1
 	}
-	p.verified = min(p.verified, m.Index-1)
-	p.probe(min(next, m.Index))
+	next = min(next, m.Index)
+	if p.state == replicating {
+		next = min(next, p.verified+1) // beyond, only the order on the way is in doubt
+		p.collapse(next, r.leading.round)
+	} else {
+		p.probe(next)
+	}
+	p.verified = min(p.verified, p.next-1)
 }
 
 func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
@@ -480,6 +489,10 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 	switch p.state {
 	case probing:
 		switch {
+		case p.recovering():
+			if len(p.inFlight) == 0 {
+				p.probe(p.verified + 1) // it has arrived: the next one
+			}
 		case m.Verified+1 >= p.next:
 			p.inFlight, p.bytes = p.inFlight[:0], 0
 			p.replicate(m.Verified + 1)
