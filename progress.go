@@ -16,7 +16,7 @@ const (
 )
 
 // maxInFlight bounds the AppendEntries with entries that a leader has on the
-// way to one peer.
+// way to one peer. Fewer may be, while the way to it reorders them.
 const maxInFlight = 256
 
 // progress is what a replica knows of another member: as a leader, of its log,
@@ -46,12 +46,16 @@ type progress struct {
 	// sentRound is the round in which entries were last sent: who echoes a
 	// later one has them, or they were lost.
 	sentRound uint64
+	// resume is the round whose answer lets entries be pipelined again after a
+	// pipeline collapsed, see recovering; 0: they may be.
+	resume  uint64
 	reading   Index // Lo of the LogRead under way, 0: none
 
 	// flow control: what is on the way and not yet received there, as far
 	// as it has told, within the window that it has advertised.
 	window   uint64
 	inFlight []flight
+	depth    int    // how many there may be
 	bytes    uint64 // sum over inFlight
 }
 
@@ -66,7 +70,7 @@ type flight struct {
 // earlier term does not count in this one.
 func (p *progress) reset(next Index, now Instant) {
 	*p = progress{
-		id: p.id, voter: p.voter, outgoing: p.outgoing, inFlight: p.inFlight[:0],
+		id: p.id, voter: p.voter, outgoing: p.outgoing, inFlight: p.inFlight[:0], depth: maxInFlight,
 		next: next, contact: now, sent: now, window: DefaultMaxMessageBytes,
 	}
 }
@@ -90,10 +94,27 @@ func (p *progress) replicate(next Index) {
 	p.next = max(next, p.match+1)
 }
 
+// collapse ends a pipeline of which a message was rejected, in the given round.
+// The next one is half as deep; it grows again with all that arrives.
+func (p *progress) collapse(next Index, round uint64) {
+	p.probe(next)
+	p.resume = round + 1
+	p.depth = max(1, p.depth/2)
+}
+
+// recovering reports whether messages of a collapsed pipeline may still be on
+// the way. Each that was overtaken is rejected, and says nothing new. Would every
+// rejection, and every answer of those that were not overtaken, start a pipeline
+// of its own, then the messages would multiply without end on a network that
+// reorders them. So as long as no round that began after the collapse has been
+// answered, rejections count for nothing, and entries go one message at a time,
+// each after the one before it has arrived.
+func (p *progress) recovering() bool { return p.resume != 0 }
+
 // room is how many bytes of entries, at most limit, may be sent now; 0 if none.
 // Where nothing is on the way, one entry of any size may be sent.
 func (p *progress) room(limit int) int {
-	if p.paused || p.reading != 0 || p.state == sendingSnapshot || len(p.inFlight) >= maxInFlight {
+	if p.paused || p.reading != 0 || p.state == sendingSnapshot || len(p.inFlight) >= p.depth {
 		return 0
 	}
 	if len(p.inFlight) > 0 {
@@ -119,5 +140,6 @@ func (p *progress) landed(verified Index) {
 	}
 	if n > 0 {
 		p.inFlight = append(p.inFlight[:0], p.inFlight[n:]...)
+		p.depth = min(p.depth+n, maxInFlight)
 	}
 }

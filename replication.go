@@ -411,6 +411,9 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 	// The rest only decides what to send next, where a reply that is not
 	// to be believed does no harm.
 	p.window = m.Window
+	if m.Round >= p.resume {
+		p.resume = 0
+	}
 	if m.Reject {
 		r.handleRejection(p, m)
 	} else {
@@ -443,12 +446,15 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 // what it acknowledges and echoes may have been sent before the mark.
 // A marked peer counts in no quorum until it durably holds an entry that was
 // appended after its mark was heard of and committed without it: by then it
-// holds all that it may have acknowledged before. Its marked replies, and no
-// others, may lower match.
+// holds all that it may have acknowledged before. A mark that is new to the
+// leader, and nothing else, lowers match: another loss is another
+// mark, and an answer of the same one that says less was overtaken by others.
 func (r *Raft) heardMark(p *progress, m *Message) bool {
 	switch {
 	case m.Marked && (!p.marked || p.mark != m.Context):
-		// What was heard before may have been said by an earlier storage.
+		// What was heard before may have been said by an earlier storage, or
+		// have been lost: who finds out that it has lost what it had
+		// acknowledged takes a mark, too.
 		p.marked, p.mark, p.unmark = true, m.Context, r.log.last+1
 		p.match, p.verified = 0, 0
 		if p.state != sendingSnapshot {
@@ -461,23 +467,13 @@ func (r *Raft) heardMark(p *progress, m *Message) bool {
 		}
 		p.marked = false
 	}
-	if m.Marked && !m.Reject && m.Index < p.match {
-		p.match, p.verified = m.Index, m.Verified
-		if p.state != sendingSnapshot {
-			p.probe(m.Verified + 1)
-		}
-	}
 	return true
 }
 
 func (r *Raft) handleRejection(p *progress, m *Message) {
-	if m.Marked && m.Index <= p.match {
-		// It has lost what it had acknowledged, and says so.
-		p.match, p.verified = 0, 0
-	}
 	// "A rejection is ignored if what it rejects is known to match": it was
 	// overtaken by later replies.
-	if m.Index <= p.match || p.state == sendingSnapshot || p.state == probing && m.Index != p.next-1 {
+	if m.Index <= p.match || p.state == sendingSnapshot || p.recovering() || p.state == probing && m.Index != p.next-1 {
 		return
 	}
 	next := m.Match + 1
@@ -486,8 +482,14 @@ func (r *Raft) handleRejection(p *progress, m *Message) {
 		hint, _ := r.log.hint(min(m.Match, m.Index-1), m.LogTerm)
 		next = hint + 1
 	}
-	p.verified = min(p.verified, m.Index-1)
-	p.probe(min(next, m.Index))
+	next = min(next, m.Index)
+	if p.state == replicating {
+		next = min(next, p.verified+1) // beyond, only the order on the way is in doubt
+		p.collapse(next, r.leading.round)
+	} else {
+		p.probe(next)
+	}
+	p.verified = min(p.verified, p.next-1)
 }
 
 func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
@@ -503,6 +505,10 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 	switch p.state {
 	case probing:
 		switch {
+		case p.recovering():
+			if len(p.inFlight) == 0 {
+				p.probe(p.verified + 1) // it has arrived: the next one
+			}
 		case m.Verified+1 >= p.next:
 			p.inFlight, p.bytes = p.inFlight[:0], 0
 			p.replicate(m.Verified + 1)

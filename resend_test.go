@@ -1,7 +1,10 @@
 package raft
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,6 +66,71 @@ func TestLongLinkSendsEachEntryOnce(t *testing.T) {
 		require.Equal(t, 1, times, "entry %d", index)
 	}
 	require.Equal(t, c.node(1).r.Last(), c.node(1).r.Commit())
+}
+
+// On a network that reorders everything, a peer that lacks much is sent it a
+// few times over, no more: what it rejects of a pipeline that has collapsed, and
+// what it had acknowledged before, starts no pipeline of its own beside the one
+// under way. (Each of some hundred answers did, and each of those hundreds more.)
+// And it catches up: pipelines become as short as such a network can carry.
+func TestReorderingDoesNotMultiply(t *testing.T) {
+	const lacks = 500
+	for name, start := range map[string]func(c *testCluster){
+		"a peer that was down": func(c *testCluster) { c.start(2) },
+		"a wiped peer":         func(c *testCluster) { c.wipe(2, Membership{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCluster(t, 3, func(c *CoreConfig) { c.MaxMessageBytes = 100 })
+			c.elect(1)
+			c.run(time.Second)
+			c.crash(2)
+			for i := range lacks {
+				require.NoError(t, c.propose(1, fmt.Sprint(i)))
+				c.settle()
+			}
+			start(c)
+
+			type late struct {
+				at Instant
+				f  flying
+			}
+			var wire []late
+			random := rand.New(rand.NewPCG(1, 1))
+			sent := 0
+			for ms := range 15000 {
+				c.now = c.now.Add(time.Millisecond)
+				launch := func() {
+					for _, f := range c.net {
+						sent++
+						wire = append(wire, late{c.now.Add(5*time.Millisecond + time.Duration(random.Int64N(int64(10*time.Millisecond)))), f})
+					}
+					c.net = nil
+					require.Less(t, sent, 20*lacks, "after %v", time.Duration(ms)*time.Millisecond)
+				}
+				slices.SortStableFunc(wire, func(a, b late) int { return cmp.Compare(a.at, b.at) })
+				for len(wire) > 0 && wire[0].at <= c.now {
+					f := wire[0].f
+					wire = wire[1:]
+					c.receive(f)
+					launch()
+				}
+				for _, n := range c.nodes {
+					if n.r.Deadline() <= c.now {
+						c.tick(n.id)
+					}
+					for len(n.writes) > 0 && (n.id != 2 || ms%50 == 0) {
+						c.persist(n.id)
+					}
+					c.applyNext(n.id)
+					for len(n.logReads) > 0 {
+						c.answerLogRead(n.id)
+					}
+				}
+				launch()
+			}
+			require.Equal(t, c.node(1).r.Commit(), c.node(2).r.Commit())
+		})
+	}
 }
 
 // A dead peer costs one probe and one read of the log, not one with every
@@ -442,4 +510,37 @@ func TestEntriesForMarksAreBounded(t *testing.T) {
 	require.Equal(t, c.Last(), c.Commit())
 	beat(50)
 	require.Equal(t, first+5, c.Last(), "the last mark's entry could wait")
+}
+
+// Answers of marked storage that overtake each other are no new loss: that has
+// a new mark. Were each taken for one, everything above it would be sent again,
+// and every copy answered: the messages would multiply without end.
+func TestReorderedAnswersOfMarkedStorageRewindNothing(t *testing.T) {
+	const mark = 7
+	answer := func(c *loneCore, index Index) Message {
+		return Message{
+			Type: raftpb.AppendEntriesReply, From: 2, Term: c.term, Index: index, Verified: index,
+			Round: c.leading.round, Window: 1 << 20, Marked: true, Context: mark,
+		}
+	}
+	c := newLoneCore(t, 3, 1, repeat(4, 1)...)
+	c.lead()
+	c.proposeData("6", "7", "8")
+	c.persistAll()
+	c.receive(answer(c, 3))
+	c.receive(answer(c, 8))
+	require.Equal(t, Index(8), c.peer(2).match)
+
+	require.Empty(t, c.receive(answer(c, 5)), "nothing is sent again")
+	require.Equal(t, Index(8), c.peer(2).match)
+	rejection := answer(c, 6)
+	rejection.Reject, rejection.Match, rejection.Verified = true, 3, 3
+	require.Empty(t, c.receive(rejection), "nothing is sent again")
+	require.Equal(t, Index(8), c.peer(2).match)
+
+	lost := answer(c, 4)
+	lost.Context = mark + 1
+	c.receive(lost)
+	require.Equal(t, Index(5), c.peer(2).next, "this is another loss")
+	require.Equal(t, Index(4), c.peer(2).match)
 }

@@ -14,6 +14,13 @@ import (
 	"time"
 )
 
+// What shows itself without a checker, after a number of events that is not
+// known.
+const (
+	Hangs  = "hangs"
+	Memory = "memory"
+)
+
 // A Report is what came of a hunt. The hunter prints it, as JSON.
 type Report struct {
 	Caught bool
@@ -78,7 +85,7 @@ func (h *Hunters) Hunt(e *Engine, id string, budget Budget) (Report, error) {
 		return testReport(stdout.String()+stderr.String(), err)
 	}
 	if ctx.Err() != nil {
-		return Report{Caught: true, Checker: "hangs"}, nil
+		return Report{Caught: true, Checker: Hangs}, nil
 	}
 	var report Report
 	if err == nil {
@@ -107,7 +114,7 @@ func testReport(output string, err error) (Report, error) {
 	if match := failedTest.FindStringSubmatch(output); match != nil {
 		report.Checker = match[1]
 	} else if strings.Contains(output, "test timed out") {
-		report.Checker = "hangs"
+		report.Checker = Hangs
 	}
 	return report, nil
 }

@@ -224,8 +224,26 @@ var commits = []Mutation{
 	},
 	{
 		ID: "C14", File: "replication.go", Func: "Raft.handleRejection",
-		Find: "p.probe(min(next, m.Index))", Replace: "p.probe(max(p.next, next))",
+		Find: "next = min(next, m.Index)", Replace: "next = max(p.next, next)",
 		Wrong: "a rejection does not move the place to try next (L12)",
+		By:    []*Engine{Core},
+	},
+	{
+		ID: "C14b", File: "progress.go", Func: "progress.recovering",
+		Find: "return p.resume != 0", Replace: "return false",
+		Wrong: "each rejection of what was on the way when a pipeline collapsed starts another",
+		By:    []*Engine{test(".", "TestReorderingDoesNotMultiply")},
+	},
+	{
+		ID: "C14c", File: "progress.go", Func: "progress.collapse",
+		Find: "p.depth = max(1, p.depth/2)", Replace: "",
+		Wrong: "pipelines stay deep where the network reorders them",
+		By:    []*Engine{test(".", "TestReorderingDoesNotMultiply")},
+	},
+	{
+		ID: "C14d", File: "replication.go", Func: "Raft.handleAppendEntriesReply",
+		Find: "if m.Round >= p.resume {", Replace: "if false {",
+		Wrong: "after a collapse nothing is pipelined again",
 		By:    []*Engine{Core},
 	},
 	{

@@ -24,7 +24,7 @@ var forwards = []Mutation{
 		ID: "R4", File: "replica_inbox.go", Func: "replica.takeForwarded",
 		Find: "case s > o.next: return", Replace: "case s > o.next: o.next = s + 1; r.takeEntry(key, o, e)",
 		Wrong: "a leader takes a proposal that follows a gap: what fills it is never taken",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test(".", "TestForwardAfterAGapIsLeftUnanswered")},
 	},
 	{
 		ID: "R5", File: "replica_forward.go", Func: "replica.forwardTo",

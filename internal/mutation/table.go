@@ -16,7 +16,7 @@ type Row struct {
 
 func rowOf(m *Mutation, e *Engine, r *Report) Row {
 	row := Row{ID: m.ID, Engine: e.Name, Checker: r.Checker, Seeds: r.Seeds, Events: r.Events}
-	if r.Checker == "hangs" { // after how many events is not known
+	if r.Checker == Hangs || r.Checker == Memory {
 		row.Seeds, row.Events = 0, 0
 	}
 	return row

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/seed-6281cb22/raft/internal/mutation"
@@ -33,10 +34,32 @@ func main() {
 		fmt.Fprintf(os.Stderr, "there is no engine %q\n", *engine)
 		os.Exit(2)
 	}
+	go watchMemory()
 	begin := time.Now()
 	report := run(func(tried int) bool { return tried >= *seeds || time.Since(begin) >= *limit })
+	end(report)
+}
+
+// end prints the report and ends the process.
+func end(report mutation.Report) {
 	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// maxMemory is more than an engine needs, and less than what a machine has.
+const maxMemory = 2 << 30
+
+// watchMemory ends the hunt when a mutation makes the memory grow without a
+// bound.
+func watchMemory() {
+	for range time.Tick(50 * time.Millisecond) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc > maxMemory {
+			end(mutation.Report{Caught: true, Checker: mutation.Memory})
+		}
 	}
 }
