@@ -121,8 +121,14 @@ func (s *Simulator) viable(m *raftpb.Membership, lost nodeSet) bool {
 }
 
 // mayLose reports whether node i may lose its disk: whichever membership comes
-// to be in force, majorities are left.
+// to be in force, majorities are left. The checker has not seen those of Readys
+// that were put off.
 func (s *Simulator) mayLose(i int) bool {
+	for k := range s.nodes {
+		if n := &s.nodes[k]; n.owes && !s.viable(n.view.Membership, only(i)) {
+			return false
+		}
+	}
 	for m := range s.check.InForce {
 		if !s.viable(m, only(i)) {
 			return false
@@ -184,6 +190,11 @@ func (s *Simulator) membershipSettled() bool {
 }
 
 func (s *Simulator) failMembership() {
+	s.fail(Liveness, 0, "the membership is not settled %d election timeouts after there is a leader:%s", patience, s.standings())
+}
+
+// standings is how each node stands, a line each.
+func (s *Simulator) standings() string {
 	detail := ""
 	for i := range s.nodes {
 		v := &s.nodes[i].view
@@ -191,5 +202,5 @@ func (s *Simulator) failMembership() {
 			v.ID, s.up.has(i), s.broken.has(i), roleNames[v.Role], v.Term, v.Leader, v.Removed, !v.Unmarked, v.Commit, v.Last,
 			v.MembershipIndex, v.Membership.Members)
 	}
-	s.fail(Liveness, 0, "the membership is not settled %d election timeouts after there is a leader:%s", patience, detail)
+	return detail
 }

@@ -15,7 +15,7 @@ const patience = 12
 func (s *Simulator) recoverAll() {
 	s.calm()
 	if !s.until(func() bool { return s.leader() >= 0 }) {
-		s.fail(Liveness, 0, "no leader %d election timeouts after the faults have stopped", patience)
+		s.fail(Liveness, 0, "no leader %d election timeouts after the faults have stopped:%s", patience, s.standings())
 	}
 	if s.failed != nil {
 		return
