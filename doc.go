@@ -43,7 +43,8 @@
 //
 // After ErrOutcomeUnknown, repeat only what may take effect twice, such as
 // setting a key to the only value that it will ever have, or what the state
-// machine recognizes, by a compare-and-swap or by a request id that it keeps.
+// machine recognizes, such as a compare-and-swap. Or use package session, whose
+// clients repeat anything, on any node, and have it applied once.
 //
 // # Marked storage
 //
@@ -91,7 +92,8 @@
 //     stops this replica and, being deterministic, all others. A refusal is a
 //     result.
 //   - Change an Entry's Data, or keep the slices that Apply is given.
-//   - Repeat a command after ErrOutcomeUnknown, unless it may take effect twice.
+//   - Repeat a command after ErrOutcomeUnknown, unless it may take effect twice
+//     or package session sees to it that it does not.
 //
 // # Other ways in
 //
@@ -99,6 +101,5 @@
 // network, for a host that has its own of these: feed it messages, time and
 // what became durable, and do what Ready says.
 //
-// Membership change, leadership transfer, lease reads and exactly-once sessions
-// are not supported yet.
+// Membership change, leadership transfer and lease reads are not supported yet.
 package raft

@@ -27,12 +27,11 @@
 // # What is guaranteed
 //
 // A command of a Client is applied at most once, whatever is lost, repeated or
-// overtaken, and Propose returns the result of that one time. Whatever Propose
-// returns is definite, as for raft.Node: nil, an error that is
-// raft.ErrNotCommitted (not applied, and never will be), one that is
-// raft.ErrOutcomeUnknown, which is left only if the context ends or the session
-// expires meanwhile, or ErrResultNotKept (applied, but what came of it cannot
-// be known any more).
+// overtaken, and Propose returns the result of that one time. It ends with nil,
+// with an error that is raft.ErrNotCommitted (not applied, and never will be),
+// with ErrResultNotKept (applied, but with what result cannot be known any
+// more), or with one that is raft.ErrOutcomeUnknown: the latter only if the
+// context ended, the session expired or all nodes were closed before an answer.
 //
 // The guarantee ends with the session, and with the Client: a client process
 // that restarts opens a new session, and cannot know what became of the

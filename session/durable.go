@@ -1,7 +1,6 @@
 package session
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +27,8 @@ type Durable[R any] interface {
 	LastApplied() raft.Index
 
 	// Records calls yield for every record that is stored, in any order, and
-	// ends with its error if there is one. The slices are yield's to keep.
-	Records(yield func(key, value []byte) error) error
+	// ends with its error if there is one. The value is yield's to keep.
+	Records(yield func(key uint64, value []byte) error) error
 
 	// Snapshot captures the data, the records and LastApplied.
 	Snapshot() (io.WriterTo, error)
@@ -50,7 +49,7 @@ type Update struct {
 
 // Change stores a record, or deletes it.
 type Change struct {
-	Key   []byte // 8 bytes
+	Key   uint64
 	Value []byte // nil: delete
 }
 
@@ -116,11 +115,11 @@ func (m *DurableMachine[R]) changes() []Change {
 	var changes []Change
 	if head := t.head(); string(head) != string(m.head) {
 		m.head = head
-		changes = append(changes, Change{Key: recordKey(0), Value: head})
+		changes = append(changes, Change{Key: headKey, Value: head})
 	}
 	slices.Sort(t.changed)
 	for _, index := range slices.Compact(t.changed) {
-		c := Change{Key: recordKey(index)}
+		c := Change{Key: uint64(index)}
 		if slot, ok := t.places[index]; ok {
 			c.Value = t.at(slot).append(nil)
 		}
@@ -130,21 +129,21 @@ func (m *DurableMachine[R]) changes() []Change {
 	return changes
 }
 
-// recordKey is the key of a session's record, and with 0 that of the head's.
-func recordKey(index raft.Index) []byte { return binary.BigEndian.AppendUint64(nil, uint64(index)) }
+// headKey is the key of the head's record. A session's is its ID.Index.
+const headKey = 0
 
 // load makes the table from the records.
 func (m *DurableMachine[R]) load() error {
 	m.head, m.table = nil, newTable()
 	var sessions []*session
-	err := m.inner.Records(func(key, value []byte) error {
-		if string(key) == string(recordKey(0)) {
+	err := m.inner.Records(func(key uint64, value []byte) error {
+		if key == headKey {
 			m.head = value
 			return nil
 		}
 		s, ok := decodeSession(value)
-		if !ok || string(key) != string(recordKey(s.id.Index)) {
-			return fmt.Errorf("%w: malformed record %x", ErrCorrupt, key)
+		if !ok || key != uint64(s.id.Index) {
+			return fmt.Errorf("%w: malformed record %d", ErrCorrupt, key)
 		}
 		sessions = append(sessions, s)
 		return nil

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +28,7 @@ type store struct {
 
 type storeData struct {
 	Applied []string
-	Records map[string][]byte
+	Records map[uint64][]byte
 	Through raft.Index
 }
 
@@ -41,7 +40,7 @@ func (d storeData) clone() storeData {
 
 var errCrash = errors.New("crash")
 
-func newStore() *store { return &store{data: storeData{Records: map[string][]byte{}}} }
+func newStore() *store { return &store{data: storeData{Records: map[uint64][]byte{}}} }
 
 func (s *store) Apply(entries []raft.Entry, results []string, update func() Update) error {
 	next := s.data.clone()
@@ -55,9 +54,9 @@ func (s *store) Apply(entries []raft.Entry, results []string, update func() Upda
 	u := update()
 	for _, c := range u.Changes {
 		if c.Value == nil {
-			delete(next.Records, string(c.Key))
+			delete(next.Records, c.Key)
 		} else {
-			next.Records[string(c.Key)] = c.Value
+			next.Records[c.Key] = c.Value
 		}
 	}
 	next.Through = u.Through
@@ -72,9 +71,9 @@ func (s *store) sync() { s.synced = s.data.clone() }
 
 func (s *store) LastApplied() raft.Index { return s.data.Through }
 
-func (s *store) Records(yield func(key, value []byte) error) error {
+func (s *store) Records(yield func(key uint64, value []byte) error) error {
 	for k, v := range s.data.Records {
-		if err := yield([]byte(k), v); err != nil {
+		if err := yield(k, v); err != nil {
 			return err
 		}
 	}
@@ -82,11 +81,7 @@ func (s *store) Records(yield func(key, value []byte) error) error {
 }
 
 func (s *store) Snapshot() (io.WriterTo, error) {
-	b, err := json.Marshal(struct {
-		Applied []string
-		Records map[string][]byte
-		Through raft.Index
-	}(storeData{s.data.Applied, hexed(s.data.Records), s.data.Through}))
+	b, err := json.Marshal(s.data)
 	return bytes.NewBuffer(b), err
 }
 
@@ -95,28 +90,8 @@ func (s *store) Restore(r io.Reader) error {
 	if err := json.NewDecoder(r).Decode(&d); err != nil {
 		return err
 	}
-	d.Records = unhexed(d.Records)
 	s.data = d
 	return nil
-}
-
-// hexed has keys that JSON keeps as they are.
-func hexed(records map[string][]byte) map[string][]byte {
-	m := map[string][]byte{}
-	for k, v := range records {
-		m[fmt.Sprint(binary.BigEndian.Uint64([]byte(k)))] = v
-	}
-	return m
-}
-
-func unhexed(records map[string][]byte) map[string][]byte {
-	m := map[string][]byte{}
-	for k, v := range records {
-		var index raft.Index
-		fmt.Sscan(k, &index)
-		m[string(recordKey(index))] = v
-	}
-	return m
 }
 
 // durableReplica is a DurableMachine over a store, which crashes now and then,
@@ -183,15 +158,15 @@ func (r *durableReplica) apply(random *rand.Rand, batch []raft.Entry) []Result[s
 }
 
 // memory returns the records of the table in memory, stored those in the store.
-func (r *durableReplica) memory() map[string][]byte {
-	records := map[string][]byte{string(recordKey(0)): r.machine.table.head()}
+func (r *durableReplica) memory() map[uint64][]byte {
+	records := map[uint64][]byte{uint64(headKey): r.machine.table.head()}
 	for s := range r.machine.table.capture() {
-		records[string(recordKey(s.id.Index))] = s.append(nil)
+		records[uint64(s.id.Index)] = s.append(nil)
 	}
 	return records
 }
 
-func (r *durableReplica) stored() map[string][]byte { return r.store.data.Records }
+func (r *durableReplica) stored() map[uint64][]byte { return r.store.data.Records }
 
 // A crash between the service's changes and its sessions would apply a repeat
 // twice, or lose it: there is none.
@@ -244,13 +219,13 @@ func TestDurableRefusesCorruptRecords(t *testing.T) {
 	r := newDurableReplica(t)
 	results := make([]Result[string], 2)
 	require.NoError(t, r.machine.Apply(entriesFrom(1, open(7, Limits{}), cmd(ID{1, 7}, 1, 1, "a")), results))
-	head, record := string(recordKey(0)), string(recordKey(1))
-	for name, spoil := range map[string]func(records map[string][]byte){
-		"head cut":       func(m map[string][]byte) { m[head] = m[head][:2] },
-		"head lost":      func(m map[string][]byte) { delete(m, head) },
-		"record cut":     func(m map[string][]byte) { m[record] = m[record][:10] },
-		"record doubled": func(m map[string][]byte) { m[string(recordKey(2))] = m[record] },
-		"strange key":    func(m map[string][]byte) { m["x"] = m[record] },
+	head, record := uint64(headKey), uint64(1)
+	for name, spoil := range map[string]func(records map[uint64][]byte){
+		"head cut":       func(m map[uint64][]byte) { m[head] = m[head][:2] },
+		"head lost":      func(m map[uint64][]byte) { delete(m, head) },
+		"record cut":     func(m map[uint64][]byte) { m[record] = m[record][:10] },
+		"record doubled": func(m map[uint64][]byte) { m[2] = m[record] },
+		"strange key":    func(m map[uint64][]byte) { m[99] = m[record] },
 	} {
 		s := &store{data: r.store.data.clone()}
 		spoil(s.data.Records)

@@ -87,7 +87,7 @@ func newReplica(t testing.TB) *replica {
 // apply applies commands in one batch.
 func (r *replica) apply(commands ...[]byte) []Result[string] {
 	r.t.Helper()
-	results := make([]Result[string], len(commands))
+	results := slices.Repeat([]Result[string]{{Value: "stale", Status: 9, Session: ID{9, 9}}}, len(commands))
 	require.NoError(r.t, r.Apply(entriesFrom(r.next, commands...), results))
 	r.next += raft.Index(len(commands))
 	return results

@@ -243,7 +243,9 @@ func TestApplyFailsWithTheService(t *testing.T) {
 	require.ErrorIs(t, m.Apply(entriesFrom(1, Plain(nil)), make([]Result[string], 1)), errBroken)
 	_, err := m.Snapshot()
 	require.ErrorIs(t, err, errBroken)
-	require.ErrorIs(t, m.Restore(bytes.NewReader(newReplica(t).snapshot())), errBroken)
+	busy, _ := busyReplica(t)
+	require.ErrorIs(t, m.Restore(bytes.NewReader(busy.snapshot())), errBroken)
+	require.Empty(t, m.table.places)
 }
 
 var errBroken = errors.New("broken")

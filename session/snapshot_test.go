@@ -25,6 +25,7 @@ func TestSnapshotIsOfTheMomentOfCapture(t *testing.T) {
 
 	captured, err := r.Snapshot()
 	require.NoError(t, err)
+	r.one(at(kindKeepAlive, id, 2, 0))
 	r.one(cmd(id, 2, 3, "c"))
 	r.one(cmd(id, 3, 4, "d"))
 	r.one(at(kindClose, other, 1, 0))
