@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-6281cb22/raft/internal/bridge"
+	"github.com/seed-6281cb22/raft/internal/invariant"
 	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/stretchr/testify/require"
 )
@@ -85,11 +87,7 @@ type testNode struct {
 	reads    []ReadState
 	applied  []Entry
 	index    Index // applied up to
-	// for the checks
-	role        Role
-	term        Term
-	last        Index
-	commit      Index
+
 	incarnation int
 }
 
@@ -109,35 +107,14 @@ type testCluster struct {
 	now   Instant
 	// stalled disks complete no write in settle; cut drops messages.
 	stalled map[NodeID]bool
-	wiped   map[NodeID]bool // at any time
 	cut     func(m *Message) bool
 	cfg     func(*CoreConfig)
 	seed    uint64
 
-	// global knowledge of the checks
-	leaders   map[Term]NodeID
-	entries   map[entryKey]entryFact
-	committed []entryKey // by index-1
-	steps     int
-	history   []string
-	hash      uint64 // of everything that every step has made visible
-	readFloor map[readKey]Index
-}
-
-type entryKey struct {
-	index Index
-	term  Term
-}
-
-// readKey is one read of one node.
-type readKey struct {
-	node NodeID
-	id   uint64
-}
-
-type entryFact struct {
-	data     string
-	prevTerm Term
+	check   invariant.Checker
+	view    bridge.View
+	steps   int
+	history []string
 }
 
 func founding(n int) Membership {
@@ -151,8 +128,7 @@ func founding(n int) Membership {
 func newTestCluster(t testing.TB, n int, cfg func(*CoreConfig)) *testCluster {
 	c := &testCluster{
 		t: t, cfg: cfg, seed: 1,
-		stalled: map[NodeID]bool{}, wiped: map[NodeID]bool{}, cut: func(*Message) bool { return false },
-		leaders: map[Term]NodeID{}, entries: map[entryKey]entryFact{}, readFloor: map[readKey]Index{},
+		stalled: map[NodeID]bool{}, cut: func(*Message) bool { return false },
 	}
 	for i := range n {
 		node := &testNode{id: NodeID(i + 1), disk: &testDisk{first: 1, snapshot: Snapshot{Membership: founding(n)}}}
@@ -189,6 +165,7 @@ func (c *testCluster) start(id NodeID) {
 		c.cfg(&cfg)
 	}
 	state := n.disk.load()
+	c.check.Started(id, checkedState(&state, n.disk.log))
 	r, err := New(cfg, state, c.now)
 	if err != nil {
 		c.failf("node %d does not start from %+v: %v", id, state, err)
@@ -198,10 +175,23 @@ func (c *testCluster) start(id NodeID) {
 	c.after(n)
 }
 
+// checkedState is what the checker is told of a State.
+func checkedState(s *State, entries []Entry) *invariant.State {
+	checked := &invariant.State{
+		HardState: s.HardState, SnapshotIndex: s.Snapshot.Index, SnapshotTerm: s.Snapshot.Term,
+		First: s.First, Last: s.Last, Entries: entries,
+	}
+	for _, run := range s.Runs {
+		checked.Runs = append(checked.Runs, invariant.Run(run))
+	}
+	return checked
+}
+
 // crash ends a node; what it has not written is lost.
 func (c *testCluster) crash(id NodeID) {
 	n := c.node(id)
 	*n = testNode{id: id, disk: n.disk, incarnation: n.incarnation}
+	c.check.Crashed(id)
 	c.logf("crash %d", id)
 }
 
@@ -212,23 +202,37 @@ func (c *testCluster) restart(id NodeID) {
 
 // wipe loses a node's disk, and keeps at most the list it was founded with.
 func (c *testCluster) wipe(id NodeID, bootstrap Membership) {
-	c.node(id).disk = &testDisk{first: 1, snapshot: Snapshot{Membership: bootstrap}}
-	c.wiped[id] = true
-	c.logf("wipe %d", id)
-	c.restart(id)
+	c.replaceDisk(id, &testDisk{first: 1, snapshot: Snapshot{Membership: bootstrap}})
+}
+
+// replaceDisk restarts a node with another disk: what it has written, and what
+// others know of that, is no more.
+func (c *testCluster) replaceDisk(id NodeID, d *testDisk) {
+	c.crash(id)
+	c.node(id).disk = d
+	c.check.Wiped(id)
+	c.logf("another disk for %d", id)
+	c.start(id)
 }
 
 // after drains Ready and checks everything.
-func (c *testCluster) after(n *testNode) {
+func (c *testCluster) after(n *testNode) { c.afterInput(n, invariant.Step{}) }
+
+// afterInput is after for one input, which step names.
+func (c *testCluster) afterInput(n *testNode, step invariant.Step) {
 	if n.r == nil {
 		return
 	}
 	rd := n.r.Ready()
-	c.hashStep(n, &rd)
+	bridge.Inspect(n.r, &c.view)
+	step.View, step.Messages, step.Committed, step.Restore = &c.view, rd.Messages, rd.Committed, rd.Restore
+	step.Write = invariant.Write{
+		Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries,
+	}
+	c.check.Stepped(&step)
 	for i := range rd.Messages {
 		m := rd.Messages[i]
 		m.Entries = slices.Clone(m.Entries)
-		c.checkMessage(n, &m)
 		if !c.cut(&m) {
 			c.net = append(c.net, flying{m: m})
 		}
@@ -240,7 +244,6 @@ func (c *testCluster) after(n *testNode) {
 			s := w.Snapshot.Clone()
 			w.Snapshot = &s
 		}
-		c.checkWrite(n, &w)
 		n.writes = append(n.writes, w)
 	}
 	if len(rd.Committed) > 0 {
@@ -255,34 +258,13 @@ func (c *testCluster) after(n *testNode) {
 	n.logReads = append(n.logReads, rd.LogReads...)
 	n.sends = append(n.sends, rd.Snapshots...)
 	n.reads = append(n.reads, rd.Reads...)
-	c.checkNode(n)
 	for _, read := range rd.Reads {
-		c.checkRead(n, read)
-	}
-}
-
-// hashStep takes what a step has made visible into the rolling hash.
-func (c *testCluster) hashStep(n *testNode, rd *Ready) {
-	mix := func(values ...uint64) {
-		for _, v := range values {
-			c.hash = (c.hash ^ v) * 0x9e3779b97f4a7c15
-			c.hash ^= c.hash >> 29
+		if read.OK {
+			c.check.ReadAnswered(n.id, read.ID, read.Index)
 		}
 	}
-	r := n.r
-	mix(uint64(n.id), uint64(c.now), uint64(r.role), uint64(r.term), uint64(r.votedFor), uint64(r.leader), uint64(r.commit),
-		uint64(r.applied), uint64(r.log.last), uint64(r.durable()), uint64(r.Deadline()), r.ignored)
-	for i := range rd.Messages {
-		m := &rd.Messages[i]
-		mix(uint64(m.Type), uint64(m.To), uint64(m.Term), uint64(m.Index), uint64(m.LogTerm), uint64(m.Commit), m.Round,
-			uint64(m.Match), uint64(m.Verified), m.Window, m.Context, uint64(m.Unmark), uint64(len(m.Entries)))
-	}
-	mix(rd.Write.Seq, uint64(len(rd.Write.Entries)), uint64(len(rd.Committed)), uint64(len(rd.Snapshots)))
-	for _, q := range rd.LogReads {
-		mix(uint64(q.Peer), uint64(q.Lo), uint64(q.Hi), uint64(q.MaxBytes))
-	}
-	for _, read := range rd.Reads {
-		mix(read.ID, uint64(read.Index))
+	if err := c.check.Err(); err != nil {
+		c.failf("%v", err)
 	}
 }
 
@@ -292,7 +274,7 @@ func (c *testCluster) tick(id NodeID) {
 	n := c.node(id)
 	c.logf("tick %d", id)
 	n.r.Tick(c.now)
-	c.after(n)
+	c.afterInput(n, invariant.Step{Ticked: true})
 }
 
 // deliver delivers the i-th message on its way, and keeps it if again.
@@ -313,11 +295,12 @@ func (c *testCluster) receive(f flying) {
 	if m.Type == raftpb.InstallSnapshot && m.Term >= n.r.Term() && m.Snapshot.Index > n.r.Commit() {
 		s := m.Snapshot.Clone()
 		n.disk.uninstalled, n.disk.uninstData = &s, f.data
+		c.check.SnapshotCommitted(n.id, s.Index, s.Term)
 	}
 	if err := n.r.Step(c.now, &m); err != nil && n.r.Err() == nil {
 		c.failf("node %d refuses %s: %v", n.id, describe(&m), err)
 	}
-	c.after(n)
+	c.afterInput(n, invariant.Step{Delivered: &m})
 }
 
 func describe(m *Message) string {
@@ -335,6 +318,7 @@ func (c *testCluster) persist(id NodeID) {
 	w := n.writes[0]
 	n.writes = n.writes[1:]
 	n.disk.write(&w)
+	c.check.WriteDurable(id, w.Seq)
 	c.logf("persist %d: write %d, %d entries", id, w.Seq, len(w.Entries))
 	n.r.Persisted(c.now, w.Seq)
 	c.after(n)
@@ -346,19 +330,12 @@ func (c *testCluster) applyNext(id NodeID) {
 	switch {
 	case len(n.apply) > 0:
 		for _, e := range n.apply {
-			if e.Index != n.index+1 {
-				c.failf("node %d applies %d after %d", id, e.Index, n.index)
-			}
-			c.checkCommitted(n, e.Index, e.Term)
 			n.applied, n.index = append(n.applied, e), e.Index
 		}
 		n.apply = nil
 	case n.restore != nil:
-		if n.disk.snapshot.Index < n.restore.Index {
-			c.failf("node %d restores a snapshot that is not durable", id)
-		}
 		n.applied, n.index = slices.Clone(n.disk.data), n.disk.snapshot.Index
-		c.checkCommitted(n, n.index, n.disk.snapshot.Term)
+		c.check.Restored(id, n.index, n.disk.snapshot.Term)
 		n.restore = nil
 	default:
 		return
@@ -417,6 +394,7 @@ func (c *testCluster) compact(id NodeID, trailing Index) {
 		return
 	}
 	n.disk.snapshot, n.disk.data = s, slices.Clone(n.applied)
+	c.check.SnapshotCommitted(id, s.Index, s.Term)
 	through := s.Index - min(trailing, s.Index)
 	if e := n.disk.entry(s.Index); e == nil || e.Term != s.Term {
 		c.failf("node %d: snapshot at %d, which is not durable", id, s.Index)
@@ -444,7 +422,7 @@ func (c *testCluster) propose(id NodeID, data ...string) error {
 
 func (c *testCluster) readIndex(id NodeID, read uint64) error {
 	n := c.node(id)
-	c.readFloor[readKey{id, read}] = Index(len(c.committed))
+	c.check.ReadBegun(id, read)
 	err := n.r.ReadIndex(c.now, read)
 	c.logf("read %d: id %d: %v", id, read, err)
 	c.after(n)
@@ -560,5 +538,19 @@ func (c *testCluster) requireApplied(want []string, ids ...NodeID) {
 	c.t.Helper()
 	for _, id := range ids {
 		require.Equal(c.t, want, c.appliedData(id), "node %d", id)
+	}
+}
+
+// requireConsistent: with everything delivered and applied, all nodes have
+// applied the same.
+func (c *testCluster) requireConsistent() {
+	c.t.Helper()
+	first := c.nodes[0]
+	for _, n := range c.nodes[1:] {
+		if n.index != first.index || !slices.EqualFunc(n.applied, first.applied, func(a, b Entry) bool {
+			return a.Index == b.Index && a.Term == b.Term && string(a.Data) == string(b.Data)
+		}) {
+			c.failf("nodes %d and %d differ: applied %d and %d", first.id, n.id, first.index, n.index)
+		}
 	}
 }

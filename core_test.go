@@ -236,8 +236,7 @@ func newClusterOf(t testing.TB, cfg func(*CoreConfig), disks ...*testDisk) *test
 			c.crash(NodeID(i + 1))
 			continue
 		}
-		c.node(NodeID(i + 1)).disk = d
-		c.restart(NodeID(i + 1))
+		c.replaceDisk(NodeID(i+1), d)
 	}
 	return c
 }

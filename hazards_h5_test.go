@@ -267,6 +267,7 @@ func TestScenarioH18CrashWhileASnapshotIsInstalled(t *testing.T) {
 		"at another term before the write": func(c *testCluster) {
 			c.node(3).disk.hard.Term-- // the term of the snapshot's leader was not durable
 			c.node(3).disk.hard.Vote = 0
+			c.check.Wiped(3)
 			for i := range c.node(3).disk.log {
 				c.node(3).disk.log[i].Term = min(c.node(3).disk.log[i].Term, c.node(3).disk.hard.Term)
 			}

@@ -205,7 +205,7 @@ func TestScenarioH2WipedMemberThatHoldsOneEntryIsStillMarked(t *testing.T) {
 	c.crash(2)
 	c.restart(1)
 	c.node(1).disk.hard.Commit = 0
-	c.restart(1)
+	c.replaceDisk(1, c.node(1).disk)
 	c.heal()
 	c.elect(1) // by the vote of 3, which has caught up with nothing yet
 	c.wipe(2, Membership{})
@@ -348,10 +348,8 @@ func TestScenarioH3SingleVoterBecomesTwoWithARestartAtAnyStep(t *testing.T) {
 	for restartAt := 0; ; restartAt++ {
 		c := newTestCluster(t, 2, nil)
 		c.crash(2)
-		c.node(1).disk = &testDisk{first: 1, snapshot: Snapshot{Membership: founding(1)}}
-		c.restart(1)
-		c.node(2).disk = &testDisk{first: 1}
-		c.start(2)
+		c.replaceDisk(1, &testDisk{first: 1, snapshot: Snapshot{Membership: founding(1)}})
+		c.replaceDisk(2, &testDisk{first: 1})
 		steps := 0
 		change := func(m Membership, done func() bool) {
 			for round := 0; !done(); round++ {
@@ -407,7 +405,7 @@ func TestScenarioH4DiskThatLostWhatItAcknowledgedMarksItself(t *testing.T) {
 	c.crash(2)
 	d := c.node(2).disk
 	d.log = d.log[:len(d.log)-1] // "b" is lost
-	c.start(2)
+	c.replaceDisk(2, d)
 	require.False(t, c.node(2).r.Status().Marked)
 
 	c.now = c.now.Add(DefaultHeartbeatInterval)

@@ -18,7 +18,7 @@ import (
 // to (state, output).
 var coreFiles = []string{
 	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "snapshot.go",
-	"membership.go", "ready.go", "internal/quorum/quorum.go",
+	"membership.go", "ready.go", "clone.go", "fingerprint.go", "internal/quorum/quorum.go",
 }
 
 // coreImports is what they may import, and of those with impure parts what

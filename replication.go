@@ -55,7 +55,7 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 		}
 		size += entrySize(e)
 	}
-	if uncommitted := r.uncommitted(); uncommitted > 0 && uncommitted+size > r.cfg.MaxUncommittedBytes {
+	if r.overloaded(size) {
 		return 0, ErrOverloaded
 	}
 	first := r.log.last + 1
@@ -63,6 +63,13 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 		r.appendOwn(entries[i])
 	}
 	return first, nil
+}
+
+// overloaded reports whether size bytes more would be too much that is not
+// committed yet. Where nothing is, any size may be.
+func (r *Raft) overloaded(size int) bool {
+	uncommitted := r.uncommitted()
+	return uncommitted > 0 && uncommitted+size > r.cfg.MaxUncommittedBytes
 }
 
 // uncommitted is the size of what was appended in this term and is not
@@ -106,7 +113,9 @@ func (r *Raft) heartbeat() {
 	for i := range r.peers {
 		p := &r.peers[i]
 		// A mark ends with an entry that was appended after it was heard of.
-		if p.marked && r.log.last < p.unmark {
+		// That can wait: a mark is named anew with each start of its replica,
+		// and while nothing is committed there may be many.
+		if p.marked && r.log.last < p.unmark && !r.overloaded(entryOverhead) {
 			r.appendOwn(Entry{Type: EntryEmpty})
 		}
 	}
@@ -399,6 +408,12 @@ func (r *Raft) replyFrom(m *Message) (*progress, error) {
 	p := r.peer(m.From)
 	if r.role != Leader || p == nil {
 		r.ignore(m, "not a reply to this leader from a member")
+		return nil, nil
+	}
+	if m.Index > r.log.last && m.Reject {
+		// It answers what this replica sent in an earlier term, as the
+		// leader of a longer log, of which it has lost the end in a crash.
+		r.ignore(m, "rejects what was sent in an earlier term")
 		return nil, nil
 	}
 	if m.Index > r.log.last {

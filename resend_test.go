@@ -356,8 +356,7 @@ func TestScenarioH4DiskComesBackWithAnotherLog(t *testing.T) {
 	require.Equal(t, c.node(2).r.Last(), c.node(2).r.peer(3).match)
 	disk.log = append(disk.log, testEntry(disk.last()+1, 1), testEntry(disk.last()+2, 1))
 
-	c.node(3).disk = &disk
-	c.restart(3)
+	c.replaceDisk(3, &disk)
 	require.GreaterOrEqual(t, c.node(3).r.Last(), c.node(2).r.peer(3).match)
 	c.run(2 * DefaultHeartbeatInterval)
 
@@ -385,4 +384,62 @@ func TestMistakenAnswersAreIgnored(t *testing.T) {
 
 	require.NoError(t, r.Err())
 	require.Equal(t, before, r.Status())
+}
+
+// A leader of two terms: the first one's log was longer, and its end lost in a
+// crash. What was sent then arrives late, and is answered, with the term of
+// now, by a rejection of an entry that the leader does not have. Nobody has
+// sent anything malformed. (Found by coresim, seed 10184.)
+func TestRejectionOfWhatWasSentInAnEarlierTermIsNotMalformed(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.elect(1)
+	c.run(time.Second)
+	c.stalled[1] = true
+	for range 4 {
+		require.NoError(t, c.propose(1, "a"))
+	}
+	late := c.net
+	c.net = nil
+	last := c.node(1).r.Last()
+
+	c.restart(1)
+	c.stalled[1] = false
+	c.elect(1)
+	c.settle()
+	require.Less(t, c.node(1).r.Last(), last)
+	c.net = append(c.net, late...)
+	c.settle() // fails if a message is refused
+	require.Equal(t, Leader, c.node(1).r.Role())
+	require.NoError(t, c.propose(1, "b"))
+	c.run(time.Second)
+	c.requireApplied([]string{"b"}, 1, 2, 3)
+}
+
+// A peer with marked storage that starts again and again names a new mark each
+// time, and each is to end with an entry of its own: while nothing is
+// committed, these are bounded as proposals are. (Found by coresim, seed
+// 19251.)
+func TestEntriesForMarksAreBounded(t *testing.T) {
+	c := newLoneCoreFrom(t, diskOf(5, 1).load(), func(cfg *CoreConfig) { cfg.MaxUncommittedBytes = 4 * entryOverhead })
+	c.lead()
+	first := c.Last()
+	beat := func(mark uint64) {
+		c.tickAt(c.now.Add(DefaultHeartbeatInterval))
+		c.persistAll()
+		for from := NodeID(2); from <= 4; from++ { // alive, and stalled
+			c.receive(Message{Type: raftpb.AppendEntriesReply, From: from, Term: c.term, Round: c.leading.round, Verified: first})
+		}
+		c.receive(Message{Type: raftpb.AppendEntriesReply, From: 5, Term: c.term, Round: c.leading.round, Marked: true, Context: mark})
+	}
+	for mark := range uint64(50) {
+		beat(mark + 1)
+	}
+	require.Equal(t, Leader, c.Role())
+	require.Equal(t, first+4, c.Last())
+
+	c.ack(2, c.Last())
+	c.ack(3, c.Last())
+	require.Equal(t, c.Last(), c.Commit())
+	beat(50)
+	require.Equal(t, first+5, c.Last(), "the last mark's entry could wait")
 }

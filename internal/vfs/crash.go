@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,8 @@ func (op NameOp) apply(names map[string]*inode) {
 }
 
 // Survival says what of the unsynced reaches the disk in a crash. It is asked
-// file by file and directory by directory, in the order of the names, and
+// file by file and directory by directory, in the order of the names (files of
+// one name, of which one has replaced the other, in that of their creation), and
 // gets the changes in the order in which they were made. What it returns is
 // applied in that order: any of them, cut or altered at will.
 type Survival struct {
@@ -133,16 +135,9 @@ func (m *Mem) Crash(survives Survival) {
 	for _, op := range m.pending {
 		nodes[op.node] = true
 	}
-	// Two files never have the same last name unless one has been replaced;
-	// then the order between them does not matter to what a name shows.
+	// Files that have been replaced or removed may have had the same name.
 	ordered := slices.SortedFunc(maps.Keys(nodes), func(a, b *inode) int {
-		if a.name != b.name {
-			if a.name < b.name {
-				return -1
-			}
-			return 1
-		}
-		return a.links - b.links
+		return cmp.Or(cmp.Compare(a.name, b.name), a.number-b.number)
 	})
 	for _, n := range ordered {
 		if len(n.unsynced) > 0 {

@@ -72,10 +72,12 @@ type Mem struct {
 	down     bool // a hook has said ErrCrashed
 	capacity int64
 	used     int64
+	created  int // inodes, ever
 }
 
 // inode is a file's content, apart from its names.
 type inode struct {
+	number   int    // in the order of creation
 	name     string // the last one, for hooks and Survival
 	links    int    // in names
 	data     []byte // what calls see
@@ -153,7 +155,8 @@ func (m *Mem) Create(name string) (File, error) {
 		n.unsynced = append(n.unsynced, Write{Truncate: true})
 		return m.file(n), nil
 	}
-	n := &inode{}
+	m.created++
+	n := &inode{number: m.created}
 	m.link(name, n)
 	m.pending = append(m.pending, NameOp{Kind: OpCreate, Name: name, node: n})
 	return m.file(n), nil

@@ -144,6 +144,28 @@ func TestCrashForgetsNames(t *testing.T) {
 	require.Equal(t, "gone", read(t, m, "/second"))
 }
 
+// What survives is asked in one order always, also of files of one name.
+func TestCrashAsksInOneOrder(t *testing.T) {
+	for range 20 {
+		m := NewMem()
+		for _, content := range []string{"first", "second", "third"} {
+			f, err := m.Create("/a")
+			require.NoError(t, err)
+			write(t, f, 0, content)
+			require.NoError(t, m.Remove("/a"))
+		}
+		var asked []string
+		m.Crash(Survival{
+			Writes: func(_ string, unsynced []Write) []Write {
+				asked = append(asked, string(unsynced[0].Data))
+				return nil
+			},
+			Names: Nothing.Names,
+		})
+		require.Equal(t, []string{"first", "second", "third"}, asked)
+	}
+}
+
 func TestHookFailsCalls(t *testing.T) {
 	m := NewMem()
 	f, err := m.Create("/f")

@@ -154,9 +154,6 @@ func readSnapshotMeta(f vfs.File, name string, group raft.GroupID) (*snapshotMet
 	if string(t[:8]) != snapshotMagic {
 		return nil, corrupt(at, "the snapshot has no trailer")
 	}
-	if v := binary.LittleEndian.Uint32(t[8:]); v > formatVersion {
-		return nil, &VersionError{File: name, Version: v, Supported: formatVersion}
-	}
 	size, length := binary.LittleEndian.Uint64(t[12:]), int64(binary.LittleEndian.Uint32(t[20:]))
 	if size > uint64(at) || length > at-int64(size) {
 		return nil, corrupt(at, "the snapshot's trailer is damaged")
@@ -173,6 +170,11 @@ func readSnapshotMeta(f vfs.File, name string, group raft.GroupID) (*snapshotMet
 	if crc32.Checksum(b[:sum], castagnoli) != binary.LittleEndian.Uint32(b[sum:]) ||
 		raft.GroupID(binary.LittleEndian.Uint64(t[24:])) != group {
 		return nil, corrupt(int64(size), "the snapshot's metadata is damaged")
+	}
+	// Not before the checksum: a damaged version is damage. So every version
+	// keeps the trailer and what its checksum is of.
+	if v := binary.LittleEndian.Uint32(t[8:]); v > formatVersion {
+		return nil, &VersionError{File: name, Version: v, Supported: formatVersion}
 	}
 	m := &snapshotMeta{chunks: make([]uint32, chunks)}
 	for i := range m.chunks {

@@ -1,6 +1,8 @@
 package wal
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"math"
 	"path/filepath"
@@ -108,6 +110,37 @@ func TestSnapshotUnderAnotherName(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A damaged version in a snapshot's trailer is damage, and a newer one, in a
+// trailer that is whole, is that of a newer library.
+func TestSnapshotOfANewerVersion(t *testing.T) {
+	five := raft.Snapshot{Index: 5, Term: 1}
+	d := newDisk(t)
+	d.mustOpen()
+	d.save(1, write(1, 10, entries(1, 1, 10)...))
+	d.snapshot(1, five, "five")
+	require.NoError(t, d.log.Close())
+	name := filepath.Join(dir, snapshotName(1, &five))
+	d.fs.Corrupt(name, func(b []byte) { b[len(b)-snapshotTrailerBytes+8+2] ^= 1 })
+	d.mustOpen()
+	_, err := d.log.Storage(1).Load()
+	var corrupt *raft.CorruptError
+	require.ErrorAs(t, err, &corrupt)
+	require.Equal(t, name, corrupt.File)
+	require.NoError(t, d.log.Close())
+
+	d.fs.Corrupt(name, func(b []byte) {
+		b[len(b)-snapshotTrailerBytes+8+2] ^= 1
+		b[len(b)-snapshotTrailerBytes+8] = formatVersion + 1
+		meta, sum := b[len("five"):len(b)-4], b[len(b)-4:]
+		binary.LittleEndian.PutUint32(sum, crc32.Checksum(meta, castagnoli))
+	})
+	d.mustOpen()
+	_, err = d.log.Storage(1).Load()
+	var version *VersionError
+	require.ErrorAs(t, err, &version)
+	require.Equal(t, VersionError{File: name, Version: formatVersion + 1, Supported: formatVersion}, *version)
 }
 
 // After Commit the file is that of a committed snapshot: the writer cannot
