@@ -43,7 +43,8 @@
 //
 // After ErrOutcomeUnknown, repeat only what may take effect twice, such as
 // setting a key to the only value that it will ever have, or what the state
-// machine recognizes, by a compare-and-swap or by a request id that it keeps.
+// machine recognizes, such as a compare-and-swap. Or use package session, whose
+// clients repeat anything, on any node, and have it applied once.
 //
 // # Marked storage
 //
@@ -77,6 +78,23 @@
 // state, such as a restored backup of the directory, of which the leader did
 // not know that more was there, nor the loss of a majority's storage at once.
 //
+// # Members
+//
+// Node.ChangeMembership adds, removes, promotes and demotes any number of
+// members at once, and gives them other addresses. A change of voters goes
+// through joint consensus (§6 of the paper), so that at no moment two
+// majorities decide apart from each other, and whoever is to vote catches up as
+// a learner first. The membership, addresses included, is part of the log: a
+// node that joins is started without Bootstrap, with Config.Cluster, and learns
+// of its peers as soon as the leader has added it.
+//
+// A node that was removed is told so, by the leader or, when it is back, by
+// whomever it asks for a vote; then it ends, with ErrRemoved. A leader that
+// removes itself hands over when the change is done.
+//
+// Node.TransferLeadership hands leadership over to a member that has all of the
+// log, within an election timeout. Node.Close does it by itself.
+//
 // # What must not be done
 //
 //   - Give two nodes the same ID, or a removed node's ID to another one, ever.
@@ -91,7 +109,8 @@
 //     stops this replica and, being deterministic, all others. A refusal is a
 //     result.
 //   - Change an Entry's Data, or keep the slices that Apply is given.
-//   - Repeat a command after ErrOutcomeUnknown, unless it may take effect twice.
+//   - Repeat a command after ErrOutcomeUnknown, unless it may take effect twice
+//     or package session sees to it that it does not.
 //
 // # Other ways in
 //
@@ -102,6 +121,5 @@
 // Package rafttest runs a whole cluster of a service's own state machines in a
 // deterministic simulation, for its tests.
 //
-// Membership change, leadership transfer, lease reads and exactly-once sessions
-// are not supported yet.
+// Lease reads, and many groups on shared workers, are not supported yet.
 package raft

@@ -49,7 +49,7 @@ type progress struct {
 	// resume is the round whose answer lets entries be pipelined again after a
 	// pipeline collapsed, see recovering; 0: they may be.
 	resume  uint64
-	reading   Index // Lo of the LogRead under way, 0: none
+	reading Index // Lo of the LogRead under way, 0: none
 
 	// flow control: what is on the way and not yet received there, as far
 	// as it has told, within the window that it has advertised.
