@@ -47,6 +47,7 @@ type pending struct {
 
 	// Of a forwarded one, see forwarding.
 	data       []byte // while it may have to be sent again
+	checksum   uint32 // of data
 	unanswered bool
 	sent       bool
 }
@@ -102,6 +103,7 @@ func (r *replica) propose(now Instant, f *future) error {
 	p := &r.proposals
 	size := len(f.data) + proposalOverhead
 	if p.bytes > 0 && p.bytes+size > r.cfg.MaxPendingBytes {
+		r.overload()
 		return ErrOverloaded
 	}
 	p.bytes += size

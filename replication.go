@@ -20,6 +20,8 @@ type leaderState struct {
 	transferUntil Instant // when that is given up
 	handedOver    bool    // it was told to campaign
 	resigning     bool    // the next Ready ends with a step down
+
+	watched commitWatch
 }
 
 // followerState is what a follower knows of its leader, in one term.
@@ -40,8 +42,8 @@ type followerState struct {
 }
 
 // Propose appends entries to a leader's log, all or none, and returns the
-// first one's index. Of each entry Type must be EntryCommand; Data and Origin
-// are taken over, Term and Index are given by the core in its own copy. The
+// first one's index. Of each entry Type must be EntryCommand; Data, Checksum and
+// Origin are taken over, Term and Index are given by the core in its own copy. The
 // error is ErrNotLeader (a *NotLeaderError), ErrTransferring, ErrOverloaded,
 // ErrTooLarge, ErrMalformed or ErrStopped; then nothing was appended.
 func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
