@@ -452,6 +452,7 @@ func (r *Raft) becomeLeader() {
 	r.leading = leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
+		watched:   commitWatch{commit: r.commit, since: r.now},
 	}
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)
@@ -475,10 +476,12 @@ func (r *Raft) hardState() HardState {
 // setHardState is the only place where term, vote and mark change.
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
-		r.event(Event{Kind: EventMarked})
+		kind := EventUnmarked
 		if !unmarked {
+			kind = EventMarked
 			r.mark = r.cfg.Random.Uint64()
 		}
+		r.event(Event{Kind: kind})
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()
