@@ -9,7 +9,7 @@ func (x *executor) syncPeers() {
 		x.mu.Unlock()
 		return
 	}
-	members := x.replica.core.Status().Membership.Members
+	members := x.replica.core.members.latest().Membership.Members
 	told := x.replica.core.departing()
 	x.working++
 	x.mu.Unlock()

@@ -190,27 +190,6 @@ func (r *Raft) Last() Index { return r.log.last }
 // Err returns why the core has stopped for good, or nil.
 func (r *Raft) Err() error { return r.err }
 
-// Status returns the state.
-func (r *Raft) Status() Status {
-	return Status{
-		ID:         r.cfg.ID,
-		Group:      r.cfg.Group,
-		Role:       r.role,
-		Term:       r.term,
-		Leader:     r.leader,
-		Commit:     r.commit,
-		Applied:    r.applied,
-		Durable:    r.durable(),
-		First:      r.log.base + 1,
-		Last:       r.log.last,
-		Snapshot:   r.log.snapshot.Index,
-		Marked:     !r.unmarked,
-		Removed:    r.members.removed,
-		Membership: r.members.latest().Membership,
-		Ignored:    r.ignored,
-	}
-}
-
 // advance takes the time of an input. Time never goes backwards here.
 func (r *Raft) advance(now Instant) {
 	r.now = max(r.now, now)
