@@ -33,8 +33,9 @@ type Status struct {
 
 	// TransferTo is to whom leadership is being transferred, 0: nobody.
 	TransferTo NodeID
-	// Uncommitted is the size in bytes, overhead included, of this term's
-	// entries that are not committed yet, or not durable here.
+	// Uncommitted is the size in bytes, 64 per entry included, of this term's
+	// entries, its first one aside, that are not committed yet or not durable
+	// here. Config.MaxUncommittedBytes bounds it.
 	Uncommitted int
 	// Peers are the other members, ordered by ID, as this leader sees them.
 	// The slice is the caller's.
