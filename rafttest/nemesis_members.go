@@ -1,6 +1,7 @@
 package rafttest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/seed-6281cb22/raft"
@@ -13,14 +14,14 @@ import (
 const maxJoining = 3
 
 // changeMembership asks a node, mostly one that leads, for a change: of voters,
-// learners, addresses, of several at once, of itself. It tries a few, since most
+// learners, addresses, of several at once, of itself. It tries some, since most
 // are impossible.
 func (s *nemesis) changeMembership() bool {
 	n := s.leading()
 	if !n.running() || n.paused {
 		return false
 	}
-	for range 4 {
+	for range 10 {
 		drawn := memberchange.Draw(s.e.tape, len(s.e.nodes), s.nextAddress)
 		in := n.status().Membership
 		leads := memberchange.Intended(&in, drawn)
@@ -29,8 +30,9 @@ func (s *nemesis) changeMembership() bool {
 		}
 		c := s.e.changeMembership(n, change{memberchange.Ask(drawn), drawn, leads}, nil)
 		s.hurry(c)
-		if !n.alive() || !c.done {
-			return true
+		var impossible *raft.MembershipError
+		if !errors.As(c.err, &impossible) {
+			return !c.done || c.err == nil
 		}
 	}
 	return false
@@ -43,14 +45,16 @@ func (s *nemesis) nextAddress(id raft.NodeID) string {
 
 // leading is a node that believes to lead, if there is one, mostly.
 func (s *nemesis) leading() *node {
-	if s.e.tape.Chance(0.9) {
-		for _, n := range s.e.nodes {
-			if n.running() && !n.paused && n.status().Role == raft.Leader && s.e.tape.Chance(0.7) {
-				return n
-			}
+	var leaders []*node
+	for _, n := range s.e.nodes {
+		if n.running() && !n.paused && n.status().Role == raft.Leader {
+			leaders = append(leaders, n)
 		}
 	}
-	return s.victim()
+	if len(leaders) == 0 || s.e.tape.Chance(0.1) {
+		return s.victim()
+	}
+	return leaders[s.e.tape.Intn(len(leaders))]
 }
 
 // hurry gives some calls up after a while.
