@@ -13,8 +13,8 @@ type Random interface {
 	Uint64() uint64
 }
 
-// CoreConfig configures a Raft, the pure core. All fields but Group and
-// Events are required; DefaultCoreConfig has good values.
+// CoreConfig configures a Raft, the pure core. All fields but Group, Applied
+// and Events are required; DefaultCoreConfig has good values.
 type CoreConfig struct {
 	ID    NodeID
 	Group GroupID
@@ -38,6 +38,10 @@ type CoreConfig struct {
 	// MaxApplyBytes bounds the data in one Ready.Committed, except that one
 	// entry always fits.
 	MaxApplyBytes int
+	// Applied is what the state machine holds at the start already, all up
+	// to this index, since it is durable by itself. It is not handed out
+	// again. 0: it is empty.
+	Applied Index
 	// Random draws the election timeouts.
 	Random Random
 	// Events asks for Ready.Events.

@@ -58,7 +58,7 @@ const (
 )
 
 // newEngine makes a world with nodes that have not been started.
-func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
+func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) (hostedMachine, error)) *engine {
 	e := &engine{tape: decisions, cfg: cfg, happened: Counts{}}
 	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})

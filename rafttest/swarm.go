@@ -84,6 +84,7 @@ func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) 
 	}
 	drawConfig(t, &cfg.raft)
 	cfg.segmentBytes = pick(t, int64(64<<10), 32<<10, 128<<10)
+	cfg.durable = pick(t, false, false, true)
 
 	var p plan
 	for i := range faultNames {
@@ -157,6 +158,7 @@ func describePlan(cfg *settings, p *plan) []string {
 		fmt.Sprintf("%d nodes, election timeout %v, heartbeat %v", cfg.nodes, c.ElectionTimeout, c.HeartbeatInterval),
 		fmt.Sprintf("message %d, window %d, uncommitted %d, apply %d, pending %d bytes", c.MaxMessageBytes, c.MaxWindowBytes, c.MaxUncommittedBytes, c.MaxApplyBytes, c.MaxPendingBytes),
 		fmt.Sprintf("snapshot every %d entries, %d bytes, %d trailing; segments of %d bytes", c.SnapshotEntries, c.SnapshotBytes, c.TrailingEntries, cfg.segmentBytes),
+		fmt.Sprintf("state machines durable by themselves: %v", cfg.durable),
 		fmt.Sprintf("faults: %v; network %+v; work %v, disk %v", p.faults, cfg.network, cfg.pace.work.max, cfg.pace.disk.max),
 		fmt.Sprintf("%v with %d clients that think up to %v, %g of their requests reads, %g given up", p.duration, p.clients, p.think.max, p.reads, p.hasty),
 	}
