@@ -64,8 +64,10 @@ type Raft struct {
 // For the first start of a founding member that is a State whose Snapshot has
 // index 0 and the founding membership, saved before.
 //
-// The state machine is taken to be empty: if initial has a snapshot, the first
-// Ready asks to restore it.
+// The state machine holds all up to cfg.Applied, and nothing if that is 0. If
+// initial has a snapshot, and the log no longer reaches back to there, the first
+// Ready asks to restore it. An *AheadError says that the state machine holds
+// more than initial.
 func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -77,6 +79,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := checkState(&initial); err != nil {
 		return nil, err
 	}
+	if cfg.Applied > initial.Last {
+		return nil, &AheadError{Applied: cfg.Applied, Last: initial.Last}
+	}
 	r := &Raft{
 		cfg:      cfg,
 		now:      now,
@@ -84,7 +89,7 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 		votedFor: initial.HardState.Vote,
 		unmarked: initial.HardState.Unmarked,
 		log:      newLog(&initial),
-		commit:   max(initial.HardState.Commit, initial.Snapshot.Index),
+		commit:   max(initial.HardState.Commit, initial.Snapshot.Index, cfg.Applied), // what is applied is committed
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
@@ -93,7 +98,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if !r.unmarked {
 		r.mark = cfg.Random.Uint64()
 	}
-	if s := initial.Snapshot; s.Index > 0 {
+	if cfg.Applied > 0 && cfg.Applied >= r.log.base {
+		r.applied, r.apply.handedOut = cfg.Applied, cfg.Applied
+	} else if s := initial.Snapshot; s.Index > 0 {
 		r.apply.restore(s)
 	}
 	if s := initial.Snapshot; s.Term > r.term {

@@ -93,7 +93,9 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.watched.applying = Never
 	r.snapshots.newest = initial.Snapshot.Index
-	r.snapshots.incoming = initial.Snapshot.Index > 0 // the core will ask to restore it
+	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
+	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
+	r.apply.index = core.applied
 	return r
 }
 

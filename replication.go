@@ -407,7 +407,7 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		p.contact = r.now
 		p.round = max(p.round, m.Round)
 		if !m.Reject {
-			p.matched(m.Index)
+			r.matched(p, m.Index)
 		}
 	}
 	// The rest only decides what to send next, where a reply that is not
@@ -422,6 +422,14 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleAcknowledgement(p, m)
 	}
 	return nil
+}
+
+// matched takes an acknowledgement of everything up to index.
+func (r *Raft) matched(p *progress, index Index) {
+	p.matched(index)
+	if p.match >= r.commit {
+		p.snapshot = 0 // it has caught up
+	}
 }
 
 // replyFrom returns whose reply m is, nil if it is of no use here.
