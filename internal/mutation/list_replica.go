@@ -172,13 +172,13 @@ var outcomes = []Mutation{
 		ID: "I2", File: "executor.go", Func: "executor.applyStep",
 		Find: "x.job.err = checkIntact(t.entries)", Replace: "x.job.err = nil",
 		Wrong: "an entry that was damaged on the way is applied",
-		By:    []*Engine{test(".", "TestDamagedEntryIsNotApplied")},
+		By:    []*Engine{test(".", "TestDamagedEntryIsNotApplied"), Stack},
 	},
 	{
 		ID: "I3", File: "replica_inbox.go", Func: "replica.takeEntry",
 		Find: "case !e.Intact(): answer.limit = damaged", Replace: "",
 		Wrong: "a forwarded proposal that was damaged on the way enters the log",
-		By:    []*Engine{test(".", "TestDamagedForwardIsRefused")},
+		By:    []*Engine{test(".", "TestDamagedForwardIsRefused"), Stack},
 	},
 	{
 		ID: "I4", File: "replica_admission.go", Func: "replica.gather",
