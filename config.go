@@ -13,8 +13,8 @@ type Random interface {
 	Uint64() uint64
 }
 
-// CoreConfig configures a Raft, the pure core. All fields but Group and
-// Events are required; DefaultCoreConfig has good values.
+// CoreConfig configures a Raft, the pure core. All fields but Group,
+// Clock and Events are required; DefaultCoreConfig has good values.
 type CoreConfig struct {
 	ID    NodeID
 	Group GroupID
@@ -40,6 +40,8 @@ type CoreConfig struct {
 	MaxApplyBytes int
 	// Random draws the election timeouts.
 	Random Random
+	// Clock is for lease reads. Nil: this replica serves none.
+	Clock Clock
 	// Events asks for Ready.Events.
 	Events bool
 }
@@ -163,6 +165,10 @@ type Config struct {
 	// for followers that are a little behind. Negative: none.
 	TrailingEntries int64
 
+	// Clock is for lease reads, see Node.LeaseRead. Nil: this node serves
+	// none, and reads that ask for one cost what a ReadBarrier costs.
+	Clock Clock
+
 	// Logger receives what a person who operates the node wants to read.
 	// Nil: nothing is logged.
 	Logger *zap.Logger
@@ -269,6 +275,7 @@ func (c *Config) core(random Random) CoreConfig {
 		MaxUncommittedBytes: c.MaxUncommittedBytes,
 		MaxApplyBytes:       c.MaxApplyBytes,
 		Random:              random,
+		Clock:               c.Clock,
 		Events:              true,
 	}
 }
