@@ -195,6 +195,7 @@ func (r *replica) settle(now Instant) {
 		commit := r.core.Commit()
 		r.route(now)
 		r.askRead(now)
+		r.beginChanges(now)
 		r.drain(now)
 		if err := r.core.Err(); err != nil {
 			r.end(err)
@@ -206,7 +207,7 @@ func (r *replica) settle(now Instant) {
 		}
 		// A commit, or the end of a read, which this drain has brought about
 		// may be what others wait for.
-		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now)
+		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()
 	}
 }
 
