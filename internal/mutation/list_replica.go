@@ -208,6 +208,6 @@ var outcomes = []Mutation{
 		ID: "I7", File: "replica_compare.go", Func: "replica.pushCommitted",
 		Find: "if n == 0 {", Replace: "{",
 		Wrong: "the state is hashed at the end of whatever batch the request came in",
-		By:    []*Engine{test(".", "TestEqualReplicasAreNotNamed")},
+		By:    []*Engine{test(".", "TestRequestEndsATask")},
 	},
 }
