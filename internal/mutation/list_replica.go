@@ -210,4 +210,10 @@ var outcomes = []Mutation{
 		Wrong: "the state is hashed at the end of whatever batch the request came in",
 		By:    []*Engine{test(".", "TestRequestEndsATask")},
 	},
+	{
+		ID: "I8", File: "departure.go", Func: "Raft.hearRemoval",
+		Find: "r.leader == 0 && ", Replace: "",
+		Wrong: "an overtaken answer to a pre-vote ends a node that was added again (E10)",
+		By:    []*Engine{test(".", "TestScenarioE10RemovalHeardOfAfterTheReturn")},
+	},
 }
