@@ -20,7 +20,7 @@ type engine struct {
 	tape     *tape.Tape
 	nodes    []*node // node i+1 is nodes[i]
 	cfg      settings
-	machine  func(*node) hostedMachine
+	machine  func(*node) (hostedMachine, error)
 	blocked  map[link]bool // by a partition
 
 	ledger     ledger
@@ -59,7 +59,7 @@ const (
 )
 
 // newEngine makes a world with nodes that have not been started.
-func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
+func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) (hostedMachine, error)) *engine {
 	e := &engine{tape: decisions, cfg: cfg, machine: machine, happened: Counts{}}
 	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})

@@ -19,6 +19,7 @@ type node struct {
 	id       raft.NodeID
 	clock    clock
 	disk     *disk
+	store    store // of a state machine that is durable by itself
 	pace     pace
 	founder  bool // started with Bootstrap
 	upgraded bool // to a next version of the wire format
@@ -50,7 +51,7 @@ type node struct {
 	deferred []event // what would have happened meanwhile, in order
 	unread   []raft.Message
 
-	newMachine func(*node) hostedMachine
+	newMachine func(*node) (hostedMachine, error)
 }
 
 // hostedMachine is the user's state machine in a node.
@@ -79,7 +80,7 @@ func (e *engine) draw(s span) time.Duration {
 // drawLong is draw, with the longest for the mildest.
 func (e *engine) drawLong(s span) time.Duration { return s.max - (e.draw(s) - s.min) }
 
-func newNode(e *engine, id raft.NodeID, machine func(*node) hostedMachine) *node {
+func newNode(e *engine, id raft.NodeID, machine func(*node) (hostedMachine, error)) *node {
 	n := &node{e: e, id: id, newMachine: machine, founder: true, pace: e.cfg.pace}
 	n.disk = newDisk(n)
 	return n
@@ -102,7 +103,6 @@ func (n *node) start() error {
 	n.deferred, n.unread, n.acks, n.timer, n.missed = nil, nil, nil, 0, false
 	n.closing, n.peers = false, map[raft.NodeID]string{}
 	n.disk.unstated, n.disk.faulted = true, n.disk.failing || n.disk.full
-	n.machine = n.newMachine(n)
 	err := n.boot()
 	if n.dying {
 		n.e.happened["power loss in a start"]++
@@ -124,7 +124,10 @@ func (n *node) start() error {
 	return nil
 }
 
-func (n *node) boot() error {
+func (n *node) boot() (err error) {
+	if n.machine, err = n.newMachine(n); err != nil {
+		return err
+	}
 	n.writer = &drive.Writer{Random: n.salt}
 	log, err := wal.Open(walDir, wal.Options{FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes})
 	if err != nil {
