@@ -175,8 +175,16 @@ type Config struct {
 	// 10 election timeouts is not waited for. Negative: none.
 	CatchUpBytes int64
 
-	// Logger receives what a person who operates the node wants to read.
-	// Nil: nothing is logged.
+	// OnEvent is called for each Event of this node, in order, never
+	// concurrently, and outside all locks. It may call the node's methods, but
+	// not Close, which waits for it. It should return soon: only the next
+	// events wait for it, but of those that do not fit into a queue of 4096 an
+	// EventsLost says no more than how many they were. Nil: nobody listens.
+	OnEvent func(Event)
+
+	// Logger receives the same events, as lines for a person who operates the
+	// node: one line each, at Warn what does not work as it should. Nil:
+	// nothing is logged.
 	Logger *zap.Logger
 }
 

@@ -189,7 +189,8 @@ func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err err
 	return <-f.done, false
 }
 
-// Status returns the replica's state at this moment.
+// Status returns the replica's state at this moment, on a leader with its view
+// of every other member.
 func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()

@@ -197,27 +197,6 @@ func (r *Raft) Last() Index { return r.log.last }
 // Err returns why the core has stopped for good, or nil.
 func (r *Raft) Err() error { return r.err }
 
-// Status returns the state.
-func (r *Raft) Status() Status {
-	return Status{
-		ID:         r.cfg.ID,
-		Group:      r.cfg.Group,
-		Role:       r.role,
-		Term:       r.term,
-		Leader:     r.leader,
-		Commit:     r.commit,
-		Applied:    r.applied,
-		Durable:    r.durable(),
-		First:      r.log.base + 1,
-		Last:       r.log.last,
-		Snapshot:   r.log.snapshot.Index,
-		Marked:     !r.unmarked,
-		Removed:    r.members.removed,
-		Membership: r.members.latest().Membership,
-		Ignored:    r.ignored,
-	}
-}
-
 // advance takes the time of an input. Time never goes backwards here.
 func (r *Raft) advance(now Instant) {
 	r.now = max(r.now, now)
@@ -459,6 +438,7 @@ func (r *Raft) becomeLeader() {
 	r.leading = leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
+		watched:   commitWatch{commit: r.commit, since: r.now},
 	}
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)
@@ -482,10 +462,12 @@ func (r *Raft) hardState() HardState {
 // setHardState is the only place where term, vote and mark change.
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
-		r.event(Event{Kind: EventMarked})
+		kind := EventUnmarked
 		if !unmarked {
+			kind = EventMarked
 			r.mark = r.cfg.Random.Uint64()
 		}
+		r.event(Event{Kind: kind})
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()

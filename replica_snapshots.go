@@ -86,6 +86,11 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 	}
 	s := &r.snapshots
 	s.taking = false
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotTaken, Index: meta.Index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotTaken, Index: meta.Index})
+	}
 	if err == nil && meta.Index > s.newest {
 		s.newest = meta.Index
 		through := r.compactable(now, meta.Index)
@@ -157,6 +162,7 @@ func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error)
 		return false, errBusy
 	}
 	r.snapshots.incoming = true
+	r.event(Event{Kind: EventSnapshotReceiving, Peer: m.From, Index: m.Snapshot.Index})
 	return true, nil
 }
 
@@ -169,6 +175,9 @@ func (r *replica) endReceive(now Instant, m *Message, err error) error {
 	r.snapshots.incoming = false
 	if err == nil {
 		err = r.stepSnapshot(now, m)
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotReceived, Peer: m.From, Index: m.Snapshot.Index, Err: err})
 	}
 	r.snapshots.incoming = r.snapshots.incoming || r.snapshots.installing
 	return err
@@ -204,6 +213,11 @@ func (r *replica) snapshotRestored(index Index) {
 func (r *replica) snapshotSent(now Instant, peer NodeID, index Index, err error) {
 	if r.ended != nil {
 		return
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotSent, Peer: peer, Index: index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotSent, Peer: peer, Index: index})
 	}
 	r.core.SnapshotSent(now, peer, index, err)
 	r.settle(now)

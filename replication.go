@@ -20,6 +20,8 @@ type leaderState struct {
 	transferUntil Instant // when that is given up
 	handedOver    bool    // it was told to campaign
 	resigning     bool    // the next Ready ends with a step down
+
+	watched commitWatch
 }
 
 // followerState is what a follower knows of its leader, in one term.

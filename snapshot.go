@@ -92,7 +92,7 @@ func (r *Raft) installSnapshot(s Snapshot) {
 	r.setCommit(s.Index)
 	r.following.verified = s.Index
 	r.apply.restore(s)
-	r.event(Event{Kind: EventSnapshot, Index: s.Index})
+	r.event(Event{Kind: EventSnapshotAccepted, Index: s.Index})
 }
 
 // replySnapshot tells the leader how far this replica is. If the snapshot is

@@ -39,10 +39,13 @@ type node struct {
 	armed     raft.Instant // by the node's own clock
 	syncing   bool         // the writer is at work
 	acks      []func()     // of what is durable, or has failed, and not told yet
+	closing   bool         // it hands over, and ends
+	peers     map[raft.NodeID]string
 
-	gone   bool // for good: nobody starts it
-	held   bool // its timer does not fire
-	missed bool // and would have
+	gone    bool // for good: nobody starts it
+	retired bool // nobody starts it unless it is a member
+	held    bool // its timer does not fire
+	missed  bool // and would have
 
 	paused   bool
 	deferred []event // what would have happened meanwhile, in order
@@ -98,6 +101,7 @@ func (n *node) start() error {
 	n.clock.since, n.clock.local = n.e.now, raft.Instant(n.life)*raft.Instant(time.Hour)
 	n.up, n.dying, n.paused, n.syncing = true, false, false, false
 	n.deferred, n.unread, n.acks, n.timer, n.missed = nil, nil, nil, 0, false
+	n.closing, n.peers = false, map[raft.NodeID]string{}
 	n.disk.unstated, n.disk.faulted = true, n.disk.failing || n.disk.full
 	err := n.boot()
 	if n.dying {
@@ -149,9 +153,10 @@ func (n *node) boot() (err error) {
 
 // founders is what every founding member passes as Bootstrap.
 func (e *engine) founders() []raft.Member {
-	members := make([]raft.Member, len(e.nodes))
+	members := make([]raft.Member, e.cfg.nodes)
 	for i := range members {
-		members[i] = raft.Member{ID: raft.NodeID(i + 1), Address: fmt.Sprintf("node %d", i+1)}
+		id := raft.NodeID(i + 1)
+		members[i] = raft.Member{ID: id, Address: address(id)}
 	}
 	return members
 }
@@ -197,7 +202,7 @@ func (n *node) end() {
 	if !n.up {
 		return
 	}
-	n.up, n.dying, n.paused = false, false, false
+	n.up, n.dying, n.paused, n.closing = false, false, false, false
 	n.life++
 	if n.transport != nil {
 		n.transport.Close()

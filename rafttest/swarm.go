@@ -37,12 +37,15 @@ const (
 	// FaultUpgrade: nodes are restarted with a next version of the wire
 	// format, and back.
 	FaultUpgrade
+	// FaultMembership: the membership changes, nodes come and go, hand over
+	// and are closed. (What an operator does, and not wrong by itself.)
+	FaultMembership
 
 	// AllFaults is all of them.
 	AllFaults Faults = 1<<iota - 1
 )
 
-var faultNames = []string{"network", "partition", "crash", "disk", "damage", "clock", "pause", "upgrade"}
+var faultNames = []string{"network", "partition", "crash", "disk", "damage", "clock", "pause", "upgrade", "membership"}
 
 // String names the kinds.
 func (f Faults) String() string {
