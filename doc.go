@@ -95,6 +95,13 @@
 // Node.TransferLeadership hands leadership over to a member that has all of the
 // log, within an election timeout. Node.Close does it by itself.
 //
+// # Backups
+//
+// Node.ExportSnapshot writes a backup to a file, and ImportSnapshot puts it into
+// the empty storage of each founding member of a new cluster, which then starts
+// with what was in it. A backup serves to found a cluster, and for nothing else:
+// a member that loses its storage is started empty, see above.
+//
 // # What must not be done
 //
 //   - Give two nodes the same ID, or a removed node's ID to another one, ever.

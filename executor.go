@@ -19,6 +19,7 @@ type executor struct {
 	cfg     Config
 	env     environment
 	machine machine
+	cluster string // that this node is in
 	events  eventQueue
 
 	// methods of its own, as values that are made once

@@ -266,6 +266,7 @@ func (r *replica) end(cause error) {
 	r.endProposals(cause)
 	r.endReads(cause)
 	r.endMembers(cause)
+	r.endSnapshotCalls(MaxIndex, cause)
 }
 
 // complete ends a call. The future is no longer the replica's.

@@ -96,5 +96,6 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 	r.snapshotRestored(opened.Index)
 	r.core.Applied(now, r.apply.index)
 	r.readsApplied()
+	r.snapshotIfDue()
 	r.settle(now)
 }
