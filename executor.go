@@ -59,6 +59,8 @@ type machine interface {
 	release()
 	snapshot() (io.WriterTo, error)
 	restore(r io.Reader) error
+	// lastApplied is what a state machine that is durable by itself holds.
+	lastApplied() Index
 }
 
 func newExecutor(cfg Config, m machine, env environment) *executor {

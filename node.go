@@ -278,3 +278,10 @@ func (m *typedMachine[R]) release() {
 func (m *typedMachine[R]) snapshot() (io.WriterTo, error) { return m.sm.Snapshot() }
 
 func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }
+
+func (m *typedMachine[R]) lastApplied() Index {
+	if durable, ok := m.sm.(DurableStateMachine[R]); ok {
+		return durable.LastApplied()
+	}
+	return 0
+}

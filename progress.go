@@ -44,6 +44,9 @@ type progress struct {
 	// pipeline collapsed, see recovering; 0: they may be.
 	resume  uint64
 	reading Index // Lo of the LogRead under way, 0: none
+	// snapshot is the index of the snapshot that it is being sent, or catches
+	// up from: what comes after it is needed next. 0: none.
+	snapshot Index
 
 	// flow control: what is on the way and not yet received there, as far
 	// as it has told, within the window that it has advertised.

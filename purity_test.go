@@ -17,7 +17,7 @@ import (
 // coreFiles are the files of the core, which is a function from (state, input)
 // to (state, output).
 var coreFiles = []string{
-	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "snapshot.go",
+	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "lease.go", "snapshot.go",
 	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "watch.go", "status.go", "clone.go", "fingerprint.go",
 	"internal/quorum/quorum.go", "internal/quorum/vote.go",
 }

@@ -94,7 +94,9 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.watched.applying = Never
 	r.snapshots.newest = initial.Snapshot.Index
-	r.snapshots.incoming = initial.Snapshot.Index > 0 // the core will ask to restore it
+	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
+	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
+	r.apply.index = core.applied
 	return r
 }
 
@@ -203,6 +205,7 @@ func (r *replica) settle(now Instant) {
 		commit := r.core.Commit()
 		r.route(now)
 		r.askRead(now)
+		r.beginChanges(now)
 		r.drain(now)
 		if err := r.core.Err(); err != nil {
 			r.end(err)
@@ -214,7 +217,7 @@ func (r *replica) settle(now Instant) {
 		}
 		// A commit, or the end of a read, which this drain has brought about
 		// may be what others wait for.
-		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now)
+		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()
 	}
 	r.watch(now)
 }

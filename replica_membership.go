@@ -25,10 +25,10 @@ type memberCalls struct {
 }
 
 // changeCall waits for a change of the membership that began with the entry
-// (index, term) of this replica's.
+// (index, term) of this replica's, or that has not begun.
 type changeCall struct {
 	future  *future
-	index   Index
+	index   Index // 0: not begun
 	term    Term
 	changes []Change
 }
@@ -42,18 +42,57 @@ type transferCall struct {
 	any    bool   // to have ceased to lead is enough
 }
 
-// changeMembership begins a change. An error refuses it.
+// changeMembership takes a change. An error refuses it.
 func (r *replica) changeMembership(now Instant, f *future, changes []Change) error {
 	if err := r.refusal(); err != nil {
 		return err
 	}
-	index, err := r.core.ChangeMembership(now, changes...)
-	if err != nil {
-		return err
+	c := changeCall{future: f, changes: slices.Clone(changes)}
+	if r.mayChange() {
+		if err := r.beginChange(now, &c); err != nil {
+			return err
+		}
 	}
-	r.members.changes = append(r.members.changes, changeCall{f, index, r.core.Term(), slices.Clone(changes)})
+	r.members.changes = append(r.members.changes, c)
 	r.settle(now)
 	return nil
+}
+
+// mayChange reports whether changes can be given to the core. A leader that has
+// committed no entry of its term cannot know whether one is under way already,
+// but will soon.
+func (r *replica) mayChange() bool {
+	return r.core.Role() != Leader || r.core.Commit() >= r.core.leading.first
+}
+
+// changesWait reports whether beginChanges has something to do.
+func (r *replica) changesWait() bool {
+	return r.mayChange() && slices.ContainsFunc(r.members.changes, func(c changeCall) bool { return c.index == 0 })
+}
+
+// beginChanges begins the changes that have waited for mayChange.
+func (r *replica) beginChanges(now Instant) {
+	if !r.changesWait() {
+		return
+	}
+	kept := r.members.changes[:0]
+	for _, c := range r.members.changes {
+		if c.index == 0 {
+			if err := r.beginChange(now, &c); err != nil {
+				r.complete(c.future, err)
+				continue
+			}
+		}
+		kept = append(kept, c)
+	}
+	clear(r.members.changes[len(kept):])
+	r.members.changes = kept
+}
+
+func (r *replica) beginChange(now Instant, c *changeCall) (err error) {
+	c.index, err = r.core.ChangeMembership(now, c.changes...)
+	c.term = r.core.Term()
+	return err
 }
 
 // transferLeadership begins a transfer. An error refuses it.
@@ -122,8 +161,14 @@ func (r *replica) settleMembers(events []Event) {
 // first entry on, that is the end of a change.
 func (r *replica) changeEnded(c *changeCall) (bool, error) {
 	core := r.core
-	if core.Commit() < c.index {
+	if c.index == 0 {
 		return false, nil
+	}
+	if core.Commit() < c.index {
+		// Terms in a log never decrease: beyond a committed entry of a later
+		// term its own cannot come any more, however short the log is.
+		term, known := core.log.term(core.Commit())
+		return known && term > c.term, errChangeLost
 	}
 	if term, known := core.log.term(c.index); known && term != c.term {
 		return true, errChangeLost
@@ -140,6 +185,9 @@ func (r *replica) changeEnded(c *changeCall) (bool, error) {
 
 // holds reports whether m is as the change wanted it.
 func (c *Change) holds(m *Membership) bool {
+	if c.kind == changeLease {
+		return m.Lease == uint64(c.lease)
+	}
 	i := slices.IndexFunc(m.Members, func(member Member) bool { return member.ID == c.id })
 	if i < 0 {
 		return c.kind == changeRemove
@@ -175,7 +223,11 @@ func (r *replica) transferEnded(c *transferCall, failed bool) (bool, error) {
 // endMembers ends all of them when the replica ends.
 func (r *replica) endMembers(cause error) {
 	for _, c := range r.members.changes {
-		r.complete(c.future, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause))
+		outcome := ErrOutcomeUnknown
+		if c.index == 0 {
+			outcome = ErrNotCommitted
+		}
+		r.complete(c.future, fmt.Errorf("%w: %w", outcome, cause))
 	}
 	for _, c := range r.members.transfers {
 		r.complete(c.future, cause)

@@ -17,12 +17,12 @@ import (
 type cluster struct {
 	dir      string
 	members  []raft.Member
-	replicas []atomic.Pointer[replica] // nil: not running
+	replicas []atomic.Pointer[replica] // nil: not running; one more than founded the cluster
 }
 
 // startCluster founds a cluster of n replicas in directory dir.
 func startCluster(dir string, n int) (_ *cluster, err error) {
-	c := &cluster{dir: dir, replicas: make([]atomic.Pointer[replica], n)}
+	c := &cluster{dir: dir, replicas: make([]atomic.Pointer[replica], n+1)}
 
 	// All addresses must be known before the first replica starts.
 	transports := make([]*tcp.Transport, n)
@@ -37,7 +37,7 @@ func startCluster(dir string, n int) (_ *cluster, err error) {
 		c.members = append(c.members, raft.Member{ID: id, Address: transports[i].Addr().String(), Voter: true})
 	}
 	for i, transport := range transports {
-		if err := c.open(i, transport); err != nil {
+		if err := c.open(i, c.members, transport); err != nil {
 			for _, t := range transports[i+1:] {
 				t.Close()
 			}
@@ -47,10 +47,12 @@ func startCluster(dir string, n int) (_ *cluster, err error) {
 	return c, nil
 }
 
-func (c *cluster) open(i int, transport *tcp.Transport) error {
+// open starts replica i on its directory. The name of the cluster is for those
+// that join it later: they have no list of its founders to tell it by.
+func (c *cluster) open(i int, bootstrap []raft.Member, transport *tcp.Transport) error {
 	m := c.members[i]
 	dir := filepath.Join(c.dir, fmt.Sprintf("node-%d", m.ID))
-	r, err := open(raft.Config{ID: m.ID, Bootstrap: c.members}, dir, transport)
+	r, err := open(raft.Config{ID: m.ID, Cluster: "demonstration", Bootstrap: bootstrap}, dir, transport)
 	if err != nil {
 		return fmt.Errorf("node %d: %w", m.ID, err)
 	}
@@ -64,7 +66,19 @@ func (c *cluster) restart(i int) error {
 	if err != nil {
 		return err
 	}
-	return c.open(i, transport)
+	return c.open(i, nil, transport)
+}
+
+// join starts one more replica, with nothing on its disk. It waits to be made a
+// member, and then learns of the others.
+func (c *cluster) join() (raft.Member, error) {
+	transport, err := tcp.Listen("127.0.0.1:0", tcp.Options{})
+	if err != nil {
+		return raft.Member{}, err
+	}
+	m := raft.Member{ID: raft.NodeID(len(c.members) + 1), Address: transport.Addr().String(), Voter: true}
+	c.members = append(c.members, m)
+	return m, c.open(len(c.members)-1, nil, transport)
 }
 
 // crash ends replica i, which runs, without a word to the others. It returns

@@ -116,10 +116,10 @@ func TestClusterSurvivesCrashOfAll(t *testing.T) {
 	c := newTestCluster(t, 3)
 	l := &load{cluster: c, clients: 6}
 	require.NoError(t, l.put(ctx, 0, 200))
-	for i := range c.replicas {
+	for i := range c.members {
 		c.crash(i)
 	}
-	for i := range c.replicas {
+	for i := range c.members {
 		require.NoError(t, c.restart(i))
 	}
 	require.NoError(t, l.get(ctx, 0, 200))
@@ -133,7 +133,7 @@ func TestDemo(t *testing.T) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binaryPath).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, step := range []string{"elect", "write", "read", "crash", "restart", "compare", "verify", "OK: nothing that was acknowledged is lost."} {
+	for _, step := range []string{"elect", "write", "read", "crash", "restart", "replace", "compare", "verify", "OK: nothing that was acknowledged is lost."} {
 		require.Contains(t, string(out), "\n  "+step)
 	}
 	require.NotContains(t, string(out), "\x1b", "no terminal control without a terminal")
@@ -154,7 +154,7 @@ func TestDemoVerifyFindsLoss(t *testing.T) {
 	require.ErrorContains(t, d.verify(ctx), "3 acknowledged writes are missing, like key-000010 (version 1)")
 
 	d.writes = l.writes
-	require.ErrorContains(t, d.verify(ctx), "10 writes were acknowledged, not 6,000")
+	require.ErrorContains(t, d.verify(ctx), "10 writes were acknowledged, not 8,000")
 
 	_, err := c.running()[0].apply(ctx, put(keyOf(3), "something else"))
 	require.NoError(t, err)

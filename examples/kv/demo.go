@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/seed-6281cb22/raft"
 )
 
 // What the demonstration does, and how long it may take at most.
@@ -15,6 +17,7 @@ const (
 	demoClients    = 48
 	demoKeys       = 4000 // written while all is well
 	demoCrashKeys  = 2000 // written while the leader crashes
+	demoMoveKeys   = 2000 // written while a member is replaced
 	demoTimeLimit  = 25 * time.Second
 	demoHardLimit  = 29 * time.Second // for a bug that heeds no context
 	settleLimit    = 15 * time.Second
@@ -74,7 +77,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.cluster, err = startCluster(d.dir, demoReplicas); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{d.elect, d.write, d.read, d.crash, d.compare, d.verify} {
+	for _, step := range []func(context.Context) error{d.elect, d.write, d.read, d.crash, d.replace, d.compare, d.verify} {
 		if err = step(ctx); err != nil {
 			break
 		}
@@ -185,6 +188,48 @@ func (d *demo) restart(ctx context.Context, crashed int) error {
 	return nil
 }
 
+// replace puts a new replica in the place of the leader, in one change of the
+// membership, in the middle of a third batch of writes.
+func (d *demo) replace(ctx context.Context) error {
+	const begin = demoKeys + demoCrashKeys
+	l := &load{cluster: d.cluster, clients: demoClients}
+	var leader int
+	var joined raft.Member
+	var took time.Duration
+	replace := func() (err error) {
+		if leader, err = d.cluster.leader(ctx); err != nil {
+			return err
+		}
+		if joined, err = d.cluster.join(); err != nil {
+			return err
+		}
+		begun, old := time.Now(), d.cluster.replicas[leader].Load()
+		change := []raft.Change{raft.AddVoter(joined.ID, joined.Address), raft.Remove(old.id)}
+		if err := old.node.ChangeMembership(ctx, change...); err != nil {
+			return err
+		}
+		took = time.Since(begun)
+		<-old.node.Done() // it is told that it is no member any more
+		if err := old.node.Err(); !errors.Is(err, raft.ErrRemoved) {
+			return fmt.Errorf("node %d was removed, and ended with: %w", old.id, err)
+		}
+		return d.cluster.replicas[leader].Swap(nil).close(ctx)
+	}
+	err := d.watch("replace", l, demoMoveKeys, func() error {
+		finished := make(chan error, 1)
+		go func() { finished <- l.put(ctx, begin, begin+demoMoveKeys) }()
+		return errors.Join(replace(), <-finished)
+	})
+	if err != nil {
+		return err
+	}
+	d.writes = append(d.writes, l.writes...)
+	d.report.step("replace",
+		fmt.Sprintf("node %d, the leader, by the new node %d, while %d clients write %s more keys", d.cluster.members[leader].ID, joined.ID, demoClients, number(demoMoveKeys)),
+		fmt.Sprintf("done after %s, without a pause; node %d was told, and has ended", ms(took), d.cluster.members[leader].ID))
+	return nil
+}
+
 // compare waits until the replicas have the same state: an attempt whose
 // outcome was unknown may be committed after the last acknowledgement.
 func (d *demo) compare(ctx context.Context) error {
@@ -238,7 +283,7 @@ func (d *demo) verify(context.Context) error {
 	if missing > 0 {
 		return fmt.Errorf("%s acknowledged writes are missing, like %s", number(missing), example)
 	}
-	if want := demoKeys + demoCrashKeys; len(d.writes) != want {
+	if want := demoKeys + demoCrashKeys + demoMoveKeys; len(d.writes) != want {
 		return fmt.Errorf("%s writes were acknowledged, not %s", number(len(d.writes)), number(want))
 	}
 	d.report.step("verify", fmt.Sprintf("%s acknowledged writes, each one there on all %d replicas", number(len(d.writes)), len(replicas)))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +89,59 @@ func TestEndToEndRejoin(t *testing.T) {
 	}, outputs(processes))
 	traffic.stop()
 	waitForSameState(t, processes)
+	traffic.verify()
+}
+
+// A new process takes the leader's place while clients write; the old one ends
+// by itself.
+func TestEndToEndReplace(t *testing.T) {
+	t.Parallel()
+	processes := newProcesses(t, 3)
+	for _, p := range processes {
+		p.start()
+	}
+	leader := waitForLeader(t, processes)
+	traffic := startTraffic(t, processes)
+	traffic.waitForMore(100)
+
+	addresses := freeAddresses(t, 2)
+	peers := leader.args[slices.Index(leader.args, "-peers")+1]
+	joiner := newProcess(t, 4, peers, addresses[1], t.TempDir(), "-join", addresses[0])
+	joiner.start()
+	// Another one may lead by the time that it is asked. A repeated request
+	// is a conflict if the first one has had its effect.
+	change := func(method string, id raft.NodeID, address string) {
+		eventually(t, fmt.Sprint("a change of node ", id), func() bool {
+			r, err := http.NewRequest(method, fmt.Sprintf("http://%s/members/%d", waitForLeader(t, processes).http, id), strings.NewReader(address))
+			require.NoError(t, err)
+			reply, err := httpClient.Do(r)
+			if err != nil {
+				return method == "DELETE" // it has ended; else what follows fails
+			}
+			defer reply.Body.Close()
+			return reply.StatusCode == http.StatusNoContent || reply.StatusCode == http.StatusConflict
+		}, outputs(processes))
+	}
+	change("PUT", 4, addresses[0])
+	leader = waitForLeader(t, processes)
+	processes = append(processes, joiner)
+	change("DELETE", leader.id, "")
+	require.Equal(t, exitOK, leader.wait(), "%s", leader.output)
+
+	remaining := slices.DeleteFunc(slices.Clone(processes), func(p *process) bool { return p == leader })
+	waitForLeader(t, remaining)
+	traffic.waitForMore(100)
+	traffic.stop()
+	waitForSameState(t, remaining)
+	s, ok := joiner.status("")
+	require.True(t, ok)
+	var ids []raft.NodeID
+	for _, m := range s.Members {
+		ids = append(ids, m.ID)
+	}
+	require.Len(t, ids, 3)
+	require.NotContains(t, ids, leader.id)
+	traffic.processes = remaining
 	traffic.verify()
 }
 

@@ -17,6 +17,9 @@ import (
 // requestTimeout bounds a request: without a quorum nothing would end it.
 const requestTimeout = 5 * time.Second
 
+// maxAddressBytes bounds the address of a member.
+const maxAddressBytes = 256
+
 // backend is what the HTTP API needs of a replica.
 type backend interface {
 	apply(ctx context.Context, c command) (raft.Index, error)
@@ -24,6 +27,7 @@ type backend interface {
 	readStale(key string) (item, bool)
 	status() raft.Status
 	hash() string
+	changeMembership(ctx context.Context, change raft.Change) error
 }
 
 // newHandler returns the HTTP API. Any node takes any request.
@@ -32,7 +36,11 @@ type backend interface {
 //	GET    /kv/{key}          the value, linearizable; ETag: its version
 //	GET    /kv/{key}?stale=1  the value as this node has it, perhaps an old one
 //	DELETE /kv/{key}
+//	PUT    /members/{id}      make a node a member that votes; the body is its address
+//	DELETE /members/{id}      remove a member
 //	GET    /status            this node's state as JSON; ?hash=1 adds that of its store
+//
+// Members are changed on the leader, which /status names; the others answer 503.
 //
 // Compare-and-swap is HTTP's own: a PUT or DELETE with If-Match: "version"
 // takes effect only if the key still has that version, a PUT with
@@ -48,6 +56,8 @@ func newHandler(b backend) http.Handler {
 	mux.HandleFunc("GET /kv/{key}", api.get)
 	mux.HandleFunc("PUT /kv/{key}", api.put)
 	mux.HandleFunc("DELETE /kv/{key}", api.delete)
+	mux.HandleFunc("PUT /members/{id}", api.addMember)
+	mux.HandleFunc("DELETE /members/{id}", api.removeMember)
 	mux.HandleFunc("GET /status", api.status)
 	return mux
 }
@@ -119,6 +129,42 @@ func (a api) change(w http.ResponseWriter, r *http.Request, c command) {
 		w.Header().Set("ETag", etag(version))
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a api) addMember(w http.ResponseWriter, r *http.Request) {
+	address, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAddressBytes))
+	if err == nil {
+		err = checkAddress(string(address), false)
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err, notCommitted)
+		return
+	}
+	a.changeMembers(w, r, func(id raft.NodeID) raft.Change { return raft.AddVoter(id, string(address)) })
+}
+
+func (a api) removeMember(w http.ResponseWriter, r *http.Request) {
+	a.changeMembers(w, r, raft.Remove)
+}
+
+// changeMembers changes the membership, as change says of the request's id. A
+// node that is to vote catches up first, for as long as the client waits.
+func (a api) changeMembers(w http.ResponseWriter, r *http.Request, change func(raft.NodeID) raft.Change) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	if err != nil || id == 0 {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("the id %q is not a positive number", r.PathValue("id")), notCommitted)
+		return
+	}
+	err = a.backend.changeMembership(r.Context(), change(raft.NodeID(id)))
+	var impossible *raft.MembershipError
+	switch {
+	case errors.As(err, &impossible):
+		writeError(w, http.StatusConflict, err, notCommitted)
+	case err != nil:
+		writeError(w, http.StatusServiceUnavailable, err, outcomeOf(err))
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // precondition reads If-Match and If-None-Match.

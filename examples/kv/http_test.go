@@ -20,7 +20,14 @@ import (
 type soloBackend struct {
 	store *store
 	last  raft.Index
-	err   error // of apply and read
+	err   error // of apply, read and changeMembership
+
+	changes []raft.Change
+}
+
+func (b *soloBackend) changeMembership(_ context.Context, change raft.Change) error {
+	b.changes = append(b.changes, change)
+	return b.err
 }
 
 func (b *soloBackend) apply(_ context.Context, c command) (raft.Index, error) {
@@ -202,4 +209,43 @@ func TestHTTPStatus(t *testing.T) {
 
 	r = request(t, b, "GET", "/status?hash=1", "")
 	require.Contains(t, body(t, r), b.hash())
+}
+
+// The members are changed by id and address; what is impossible is a conflict,
+// what another node could do, or this one later, is to be tried again.
+func TestHTTPMembers(t *testing.T) {
+	b := &soloBackend{store: newStore()}
+	require.Equal(t, http.StatusNoContent, request(t, b, "PUT", "/members/4", "d:4").StatusCode)
+	require.Equal(t, http.StatusNoContent, request(t, b, "DELETE", "/members/1", "").StatusCode)
+	require.Equal(t, []raft.Change{raft.AddVoter(4, "d:4"), raft.Remove(1)}, b.changes)
+
+	b.changes = nil
+	for path, address := range map[string]string{
+		"/members/0": "d:4", "/members/x": "d:4", "/members/4": "", "/members/5": "no port", "/members/6": strings.Repeat("d", 300) + ":4",
+	} {
+		r := request(t, b, "PUT", path, address)
+		require.Equal(t, http.StatusBadRequest, r.StatusCode, path)
+		require.Contains(t, body(t, r), string(notCommitted))
+	}
+	require.Equal(t, http.StatusBadRequest, request(t, b, "DELETE", "/members/x", "").StatusCode)
+	require.Empty(t, b.changes)
+
+	for _, test := range []struct {
+		err     error
+		code    int
+		outcome outcome
+	}{
+		{&raft.MembershipError{Node: 1, Reason: "is not a member"}, 409, notCommitted},
+		{&raft.NotLeaderError{Leader: 3, Address: "c:3"}, 503, notCommitted},
+		{raft.ErrChangePending, 503, notCommitted},
+		{raft.ErrTransferring, 503, notCommitted},
+		{raft.ErrOutcomeUnknown, 503, unknown},
+	} {
+		b.err = test.err
+		r := request(t, b, "DELETE", "/members/1", "")
+		require.Equal(t, test.code, r.StatusCode)
+		var reply errorReply
+		require.NoError(t, json.Unmarshal([]byte(body(t, r)), &reply))
+		require.Equal(t, errorReply{test.err.Error(), test.outcome}, reply)
+	}
 }

@@ -81,7 +81,7 @@ func (l *load) putOne(ctx context.Context, home int, key string) (write, error) 
 		} else {
 			l.notCommitted.Add(1)
 		}
-		if errors.Is(err, raft.ErrStopped) || errors.Is(err, raft.ErrClosed) {
+		if errors.Is(err, raft.ErrStopped) || errors.Is(err, raft.ErrClosed) || errors.Is(err, raft.ErrRemoved) {
 			home++ // this replica is gone
 		}
 		if err := pause(ctx, err); err != nil {

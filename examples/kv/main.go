@@ -4,7 +4,7 @@
 //	command.go  what a client can ask for, and its form in the log
 //	store.go    the state machine that is replicated
 //	replica.go  state machine + node + log + transport = a replica
-//	demo.go     kv: three replicas in this process, a crash, a proof that nothing was lost
+//	demo.go     kv: three replicas in this process, a crash, a move, a proof that nothing was lost
 //	serve.go    kv serve: one replica of a cluster of processes
 //	http.go     … and its HTTP API
 package main
@@ -23,8 +23,9 @@ import (
 const usage = `kv is a key-value store replicated with Raft.
 
   kv             runs a demonstration: three replicas in this process, load,
-                 a crash of the leader, recovery, and a check that nothing
-                 that was acknowledged is lost. Takes about ten seconds.
+                 a crash of the leader, recovery, a new replica in place of
+                 the leader, and a check that nothing that was acknowledged
+                 is lost. Takes a few seconds.
   kv serve ...   runs one replica of a cluster; kv serve -h lists the flags.
 `
 

@@ -67,6 +67,11 @@ func (r *replica) read(ctx context.Context, key string) (item, bool, error) {
 // It asks nobody, so it works without a quorum too.
 func (r *replica) readStale(key string) (item, bool) { return r.store.get(key) }
 
+// changeMembership adds or removes a member. It works on the leader.
+func (r *replica) changeMembership(ctx context.Context, change raft.Change) error {
+	return r.node.ChangeMembership(ctx, change)
+}
+
 func (r *replica) status() raft.Status { return r.node.Status() }
 
 func (r *replica) hash() string { return r.store.hash() }
@@ -104,7 +109,8 @@ func outcomeOf(err error) outcome {
 	}
 	for _, definite := range []error{
 		errNotFound, errConflict, errMalformed,
-		raft.ErrNotCommitted, raft.ErrOverloaded, raft.ErrTooLarge, raft.ErrClosed, raft.ErrStopped,
+		raft.ErrNotCommitted, raft.ErrOverloaded, raft.ErrTooLarge, raft.ErrClosed, raft.ErrStopped, raft.ErrRemoved,
+		raft.ErrNotLeader, raft.ErrChangePending, raft.ErrTransferring,
 	} {
 		if errors.Is(err, definite) {
 			return notCommitted

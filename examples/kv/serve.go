@@ -29,6 +29,7 @@ type serveOptions struct {
 	http            string
 	data            string
 	rejoin          bool
+	join            string // the address of a node that is not among peers
 	snapshotEntries int64
 }
 
@@ -42,11 +43,12 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 	)
 	flags := flag.NewFlagSet("kv serve", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Uint64Var(&id, "id", 0, "id of this node, one of -peers")
+	flags.Uint64Var(&id, "id", 0, "id of this node, one of -peers or, with -join, a new one")
 	flags.StringVar(&peers, "peers", "", "all founding members, the same list on every node: `1=host:port,2=host:port,…`")
 	flags.StringVar(&o.http, "http", "", "`address` of the HTTP API, like :8001")
 	flags.StringVar(&o.data, "data", "", "`directory` of this node's log and snapshots")
 	flags.BoolVar(&o.rejoin, "rejoin", false, "this node has been a member and its data is lost: take it all from the others")
+	flags.StringVar(&o.join, "join", "", "this node is not among -peers: it waits at this `address` until the leader is told, PUT /members/ID, to add it")
 	flags.Int64Var(&o.snapshotEntries, "snapshot-entries", raft.DefaultSnapshotEntries, "take a snapshot after so many `entries`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -67,8 +69,16 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 	if id == 0 {
 		return o, errors.New("-id: is required, and not 0")
 	}
-	if !slices.ContainsFunc(o.peers, func(m raft.Member) bool { return m.ID == o.id }) {
+	founder := slices.ContainsFunc(o.peers, func(m raft.Member) bool { return m.ID == o.id })
+	switch {
+	case o.join == "" && !founder:
 		return o, fmt.Errorf("-id: node %d is not among -peers %s", id, peers)
+	case o.join != "" && founder:
+		return o, fmt.Errorf("-join: node %d is among -peers %s", id, peers)
+	case o.join != "":
+		if err := checkAddress(o.join, false); err != nil {
+			return o, fmt.Errorf("-join: %w", err)
+		}
 	}
 	if o.http == "" {
 		return o, errors.New("-http: is required, like :8001")
@@ -140,17 +150,17 @@ func serve(ctx context.Context, o serveOptions, stderr io.Writer) error {
 		return fmt.Errorf("-http: %w", err)
 	}
 	defer listener.Close()
-	self := o.peers[slices.IndexFunc(o.peers, func(m raft.Member) bool { return m.ID == o.id })]
+	address := o.address()
 	logger := newLogger(stderr)
-	transport, err := tcp.Listen(self.Address, tcp.Options{Advertise: self.Address, Logger: logger})
+	transport, err := tcp.Listen(address, tcp.Options{Advertise: address, Logger: logger})
 	if err != nil {
-		return fmt.Errorf("-peers: %w", err)
+		return fmt.Errorf("cannot listen for the others: %w", err)
 	}
 	replica, err := open(o.config(logger), o.data, transport)
 	if err != nil {
 		return fmt.Errorf("cannot start on -data %s: %w", o.data, err)
 	}
-	logger.Info("serving", zap.Uint64("id", uint64(o.id)), zap.String("peers", self.Address), zap.String("http", listener.Addr().String()))
+	logger.Info("serving", zap.Uint64("id", uint64(o.id)), zap.String("peers", address), zap.String("http", listener.Addr().String()))
 
 	err = serveHTTP(ctx, listener, replica)
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -158,9 +168,19 @@ func serve(ctx context.Context, o serveOptions, stderr io.Writer) error {
 	return errors.Join(err, replica.close(closing))
 }
 
+// address is where the others reach this node.
+func (o serveOptions) address() string {
+	for _, m := range o.peers {
+		if m.ID == o.id {
+			return m.Address
+		}
+	}
+	return o.join
+}
+
 // config is the node's. The list of peers founds the cluster on the first
 // start only; a node that comes back without its data must not help to found
-// it again, which is what -rejoin is for.
+// it again, which is what -rejoin is for, nor must one that joins.
 func (o serveOptions) config(logger *zap.Logger) raft.Config {
 	cfg := raft.Config{
 		ID:              o.id,
@@ -170,7 +190,7 @@ func (o serveOptions) config(logger *zap.Logger) raft.Config {
 		SnapshotEntries: o.snapshotEntries,
 		TrailingEntries: min(o.snapshotEntries, raft.DefaultTrailingEntries),
 	}
-	if o.rejoin {
+	if o.rejoin || o.join != "" {
 		cfg.Bootstrap = nil
 	}
 	return cfg
@@ -202,8 +222,11 @@ func serveHTTP(ctx context.Context, listener net.Listener, r *replica) error {
 	case err := <-failed:
 		return err
 	case <-r.node.Done():
-		server.Close()
-		return r.node.Err()
+		if err := r.node.Err(); !errors.Is(err, raft.ErrRemoved) {
+			server.Close()
+			return err
+		}
+		// Its work is done, and who asked for that gets an answer.
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/seed-6281cb22/raft"
 )
@@ -27,12 +28,25 @@ func TestParseServeFlags(t *testing.T) {
 	}, o)
 }
 
+func TestParseServeFlagsOfAJoiner(t *testing.T) {
+	o, err := parseServeFlags([]string{"-id", "4", "-join", "d:7004", "-peers", threePeers, "-http", ":8004", "-data", "d"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, "d:7004", o.address())
+	cfg := o.config(zap.NewNop())
+	require.Empty(t, cfg.Bootstrap, "it founds nothing")
+	require.Equal(t, clusterName(o.peers), cfg.Cluster)
+
+	_, err = parseServeFlags([]string{"-id", "4", "-join", "d", "-peers", threePeers, "-http", ":8004", "-data", "d"}, nil)
+	require.ErrorContains(t, err, `-join: "d" is not host:port`)
+}
+
 func TestParseServeFlagsRefuses(t *testing.T) {
 	tests := []struct {
 		name  string
 		flags string // replaces or follows the good ones
 		want  string
 	}{
+		{"a founder that joins", "-join=d:7004", "-join: node 1 is among -peers"},
 		{"no peers", "-peers=", "-peers: is required"},
 		{"a peer without id", "-peers=a:7001", `-peers: "a:7001" is not id=host:port`},
 		{"a peer with a word for an id", "-peers=one=a:7001", `the id "one" is not a positive number`},
