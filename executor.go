@@ -300,7 +300,7 @@ func (x *executor) applyStep() bool {
 func (x *executor) reportJob() {
 	j, r := &x.job, x.replica
 	x.mu.Lock()
-	r.taskEnds()
+	r.taskEnds(x.now(), &j.task)
 	switch {
 	case j.task.kind == taskApply:
 		r.applied(x.now(), &j.task, j.err)

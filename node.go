@@ -62,8 +62,10 @@ func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("%w: %w", ErrNotCommitted, err)
 	}
-	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit {
-		return none, tooLarge(len(command), limit)
+	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit { // before it is copied
+		n.x.mu.Lock()
+		defer n.x.mu.Unlock()
+		return none, n.x.replica.refuse(tooLarge(len(command), limit))
 	}
 	c := n.newCall()
 	defer n.free(c)
@@ -195,6 +197,13 @@ func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
 	return n.x.replica.core.Status()
+}
+
+// Metrics returns the node's figures at this moment.
+func (n *Node[R]) Metrics() Metrics {
+	n.x.mu.Lock()
+	defer n.x.mu.Unlock()
+	return n.x.replica.allMetrics()
 }
 
 // Done is closed when the replica has ended, by Close or by a failure of its
