@@ -90,6 +90,7 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r := &replica{core: core, cfg: cfg, incarnation: incarnation, io: io, fx: new(effects)}
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
+	r.reads.fresh = longAgo
 	r.snapshots.newest = initial.Snapshot.Index
 	r.snapshots.incoming = initial.Snapshot.Index > 0 // the core will ask to restore it
 	return r
