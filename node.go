@@ -111,18 +111,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err = <-c.done:
-		return err
-	case <-ctx.Done():
-	}
-	n.x.mu.Lock()
-	given := n.x.replica.abandonRead(&c.future)
-	n.x.mu.Unlock()
-	if given {
-		return fmt.Errorf("raft: read barrier: %w", ctx.Err())
-	}
-	return <-c.done
+	return n.awaitRead(ctx, &c.future)
 }
 
 // ChangeMembership changes the membership by all of changes at once, and waits
