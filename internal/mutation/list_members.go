@@ -18,7 +18,7 @@ var memberCalls = []Mutation{
 		ID: "R62", File: "replica_membership.go", Func: "replica.changeEnded",
 		Find: "case isJoint(m) || hasIntent(m):", Replace: "case false:",
 		Wrong: "a change of the membership ends before it is done",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test(".", "TestAVoterJoins")},
 	},
 	{
 		ID: "R63", File: "replica_membership.go", Func: "replica.changeEnded",
