@@ -33,10 +33,10 @@ var memberCalls = []Mutation{
 		By:    []*Engine{Stack},
 	},
 	{
-		ID: "R65", File: "replica.go", Func: "replica.settle",
-		Find: "r.beginChanges(now)", Replace: "",
+		ID: "R65", File: "replica_membership.go", Func: "replica.changesWait",
+		Find: "return r.mayChange() && slices", Replace: "return false && slices",
 		Wrong: "a change that waits for its leader's first commit waits for ever",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./rafttest", "TestAChangeThatIsRefused")},
 	},
 	{
 		ID: "R66", File: "replica_membership.go", Func: "replica.transferEnded",
@@ -48,7 +48,7 @@ var memberCalls = []Mutation{
 		ID: "R67", File: "replica_membership.go", Func: "replica.transferEnded",
 		Find: "&& !failed", Replace: "",
 		Wrong: "a transfer that has failed does not end",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./rafttest", "TestTransferAndClose")},
 	},
 	{
 		ID: "R68", File: "replica_membership.go", Func: "replica.transferEnded",
@@ -60,7 +60,7 @@ var memberCalls = []Mutation{
 		ID: "R69", File: "replica_membership.go", Func: "replica.endMembers",
 		Find: "for _, c := range r.members.changes {", Replace: "for _, c := range r.members.changes[:0] {",
 		Wrong: "a change does not end with its replica",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./rafttest", "TestMemberCallsEndWithTheirReplica")},
 	},
 	{
 		ID: "R70", File: "node.go", Func: "Node.Close",
@@ -72,7 +72,7 @@ var memberCalls = []Mutation{
 		ID: "C96", File: "transfer.go", Func: "Raft.successor",
 		Find: "|| p.marked ||", Replace: "||",
 		Wrong: "leadership is handed to a voter whose storage is marked",
-		By:    []*Engine{Core},
+		By:    []*Engine{test(".", "TestScenarioE6TransferAndChangesOfTheMembership")},
 	},
 	{
 		ID: "C97", File: "departure.go", Func: "Raft.hearMembership",
