@@ -1,8 +1,10 @@
 package raft
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/seed-6281cb22/raft/internal/bridge"
 )
@@ -27,6 +29,9 @@ func (e steppedEnvironment) now() Instant                { return Instant(e.Now(
 func (e steppedEnvironment) random() [3]uint64           { return e.Random() }
 func (e steppedEnvironment) arm(_ *executor, at Instant) { e.Arm(int64(at)) }
 func (e steppedEnvironment) run(step func() bool)        { e.Run(step) }
+
+// A step takes as long as whoever drives it wants, whatever it does.
+func (e steppedEnvironment) wait(context.Context, time.Duration) {}
 
 func (e steppedEnvironment) sendSnapshot(_ *executor, m Message, body io.ReadSeeker, done func(error)) {
 	e.SendSnapshot(m, body, done)
