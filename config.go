@@ -13,8 +13,8 @@ type Random interface {
 	Uint64() uint64
 }
 
-// CoreConfig configures a Raft, the pure core. All fields but Group, Applied
-// and Events are required; DefaultCoreConfig has good values.
+// CoreConfig configures a Raft, the pure core. All fields but Group, Applied,
+// Clock and Events are required; DefaultCoreConfig has good values.
 type CoreConfig struct {
 	ID    NodeID
 	Group GroupID
@@ -44,6 +44,8 @@ type CoreConfig struct {
 	Applied Index
 	// Random draws the election timeouts.
 	Random Random
+	// Clock is for lease reads. Nil: this replica serves none.
+	Clock Clock
 	// Events asks for Ready.Events.
 	Events bool
 }
@@ -184,6 +186,10 @@ type Config struct {
 	// network to the log. 0: not at all.
 	SnapshotRate int64
 
+	// Clock is for lease reads, see Node.LeaseRead. Nil: this node serves
+	// none, and reads that ask for one cost what a ReadBarrier costs.
+	Clock Clock
+
 	// OnEvent is called for each Event of this node, in order, never
 	// concurrently, and outside all locks. It may call the node's methods, but
 	// not Close, which waits for it. It should return soon: only the next
@@ -308,6 +314,7 @@ func (c *Config) core(random Random) CoreConfig {
 		MaxUncommittedBytes: c.MaxUncommittedBytes,
 		MaxApplyBytes:       c.MaxApplyBytes,
 		Random:              random,
+		Clock:               c.Clock,
 		Events:              true,
 	}
 }

@@ -268,10 +268,11 @@ func (r *Raft) takeWrite() Write {
 
 // applyState is how far the state machine is.
 type applyState struct {
-	handedOut Index   // everything up to here has been handed out by Ready
-	batch     []Entry // memory of Ready.Committed, and what a LogRead for it brought
-	fetched   bool    // batch was brought by a LogRead and comes with the next Ready
-	reading   Index   // Lo of the LogRead under way, 0: none
+	handedOut Index    // everything up to here has been handed out by Ready
+	stamp     interval // of the entry there, as far as it is known
+	batch     []Entry  // memory of Ready.Committed, and what a LogRead for it brought
+	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
+	reading   Index    // Lo of the LogRead under way, 0: none
 	// restoring is the snapshot that must be restored before anything is
 	// applied; restoreDue says that Ready has not handed it out yet.
 	restoring  *Snapshot
@@ -296,10 +297,15 @@ func (r *Raft) Applied(now Instant, index Index) {
 		index = min(index, a.handedOut)
 	}
 	r.applied = max(r.applied, index)
+	if r.applied > a.handedOut { // restored
+		a.handedOut, a.stamp = r.applied, interval{}
+		if s := a.restoring; r.applied == s.Index {
+			a.stamp = interval{s.Earliest, s.Latest}
+		}
+	}
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
 	}
-	a.handedOut = max(a.handedOut, r.applied)
 	r.members.forget(min(r.commit, r.applied))
 }
 
@@ -316,8 +322,7 @@ func (r *Raft) takeCommitted() []Entry {
 	}
 	if a.fetched {
 		a.fetched = false
-		a.handedOut += Index(len(a.batch))
-		return a.batch
+		return a.handOut()
 	}
 	lo, hi := r.applied+1, min(r.commit, r.durable())+1
 	w := &r.log.window
@@ -332,7 +337,13 @@ func (r *Raft) takeCommitted() []Entry {
 	// Copied, since the window's memory moves on while this is applied.
 	clear(a.batch)
 	a.batch = append(a.batch[:0], w.slice(lo, w.fit(lo, hi, r.cfg.MaxApplyBytes))...)
+	return a.handOut()
+}
+
+// handOut returns the batch, which is handed out now.
+func (a *applyState) handOut() []Entry {
 	a.handedOut += Index(len(a.batch))
+	a.stamp = intervalOf(&a.batch[len(a.batch)-1])
 	return a.batch
 }
 

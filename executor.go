@@ -289,7 +289,9 @@ func (x *executor) applyStep() bool {
 	x.job = job{done: true, task: t}
 	switch t.kind {
 	case taskApply:
-		x.job.err = x.machine.apply(t.entries)
+		if x.job.err = checkIntact(t.entries); x.job.err == nil {
+			x.job.err = x.machine.apply(t.entries)
+		}
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
 	case taskCapture:
@@ -301,7 +303,7 @@ func (x *executor) applyStep() bool {
 func (x *executor) reportJob() {
 	j, r := &x.job, x.replica
 	x.mu.Lock()
-	r.taskEnds()
+	r.taskEnds(x.now(), &j.task)
 	switch {
 	case j.task.kind == taskApply:
 		r.applied(x.now(), &j.task, j.err)

@@ -37,7 +37,7 @@ func (n *Node[R]) newCall() *call[R] {
 // free takes back a call that has ended, or that was refused or given up.
 func (n *Node[R]) free(c *call[R]) {
 	var none R
-	c.result, c.data, c.seq = none, nil, 0
+	c.result, c.data, c.checksum, c.seq = none, nil, 0, 0
 	n.calls.Put(c)
 }
 
@@ -62,12 +62,14 @@ func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("%w: %w", ErrNotCommitted, err)
 	}
-	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit {
-		return none, tooLarge(len(command), limit)
+	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit { // before it is copied
+		n.x.mu.Lock()
+		defer n.x.mu.Unlock()
+		return none, n.x.replica.refuse(tooLarge(len(command), limit))
 	}
 	c := n.newCall()
 	defer n.free(c)
-	c.data = bytes.Clone(command)
+	c.command(bytes.Clone(command))
 
 	n.x.mu.Lock()
 	err := n.x.replica.propose(n.x.now(), &c.future)
@@ -109,18 +111,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err = <-c.done:
-		return err
-	case <-ctx.Done():
-	}
-	n.x.mu.Lock()
-	given := n.x.replica.abandonRead(&c.future)
-	n.x.mu.Unlock()
-	if given {
-		return fmt.Errorf("raft: read barrier: %w", ctx.Err())
-	}
-	return <-c.done
+	return n.awaitRead(ctx, &c.future)
 }
 
 // ChangeMembership changes the membership by all of changes at once, and waits
@@ -195,6 +186,13 @@ func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
 	return n.x.replica.core.Status()
+}
+
+// Metrics returns the node's figures at this moment.
+func (n *Node[R]) Metrics() Metrics {
+	n.x.mu.Lock()
+	defer n.x.mu.Unlock()
+	return n.x.replica.allMetrics()
 }
 
 // Done is closed when the replica has ended, by Close or by a failure of its

@@ -159,6 +159,9 @@ func checkState(s *State) error {
 	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) {
 		return bad("a snapshot at %d of term %d", s.Snapshot.Index, s.Snapshot.Term)
 	}
+	if !validInterval(s.Snapshot.Earliest, s.Snapshot.Latest) {
+		return bad("a snapshot of %d … %d", s.Snapshot.Earliest, s.Snapshot.Latest)
+	}
 	if s.Snapshot.Index > 0 || len(s.Snapshot.Membership.Members) > 0 {
 		if err := checkMembership(&s.Snapshot.Membership); err != nil {
 			return bad("snapshot: %v", err)
@@ -222,7 +225,8 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline())
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline(),
+			r.deferralDeadline())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
@@ -340,7 +344,8 @@ func (r *Raft) checkMessage(m *Message) error {
 		return r.checkAppendEntries(m, bad)
 	case raftpb.InstallSnapshot:
 		s := m.Snapshot
-		if s == nil || s.Index == 0 || s.Index > MaxIndex || s.Term == 0 || s.Term > m.Term || s.MembershipIndex > s.Index {
+		if s == nil || s.Index == 0 || s.Index > MaxIndex || s.Term == 0 || s.Term > m.Term || s.MembershipIndex > s.Index ||
+			!validInterval(s.Earliest, s.Latest) {
 			return bad("no valid snapshot")
 		}
 		if err := checkMembership(&s.Membership); err != nil {
@@ -369,6 +374,12 @@ func (r *Raft) checkAppendEntries(m *Message, bad func(string, ...any) error) er
 			return bad("entry %d of term %d after entry %d of term %d", e.Index, e.Term, index-1, term)
 		}
 		term = e.Term
+		if !e.Intact() {
+			return bad("entry %d does not match its checksum", e.Index)
+		}
+		if !validInterval(e.Earliest, e.Latest) {
+			return bad("entry %d was created at %d … %d", e.Index, e.Earliest, e.Latest)
+		}
 		switch e.Type {
 		case EntryCommand, EntryEmpty:
 		case EntryMembership:
@@ -443,6 +454,7 @@ func (r *Raft) becomeLeader() {
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)
 	}
+	r.deferCommits()
 	r.event(Event{Kind: EventRole})
 	// The founding leader's first entry states the founding membership, so
 	// that a member who has no Bootstrap finds it in the log.

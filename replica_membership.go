@@ -185,6 +185,9 @@ func (r *replica) changeEnded(c *changeCall) (bool, error) {
 
 // holds reports whether m is as the change wanted it.
 func (c *Change) holds(m *Membership) bool {
+	if c.kind == changeLease {
+		return m.Lease == uint64(c.lease)
+	}
 	i := slices.IndexFunc(m.Members, func(member Member) bool { return member.ID == c.id })
 	if i < 0 {
 		return c.kind == changeRemove

@@ -125,7 +125,9 @@ func (r *Raft) handleInstallSnapshotReply(m *Message) error {
 
 // SnapshotAt returns the metadata, all but Size and Checksum, of a snapshot of
 // a state machine that has applied exactly index. The error is ErrCompacted
-// when the log does not know index's term.
+// when the log does not know index's term. To have the entry's clock interval
+// as well, ask before the Ready that follows Applied: where it is unknown,
+// whoever begins to lead from the snapshot waits longer for leases to end.
 func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 	term, known := r.log.term(index)
 	if index == 0 || index > r.applied || !known {
@@ -135,7 +137,11 @@ func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 	if m.Index > index {
 		return Snapshot{}, fmt.Errorf("%w: the membership at %d", ErrCompacted, index)
 	}
-	return Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}, nil
+	s := Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}
+	if index == r.apply.handedOut {
+		s.Earliest, s.Latest = r.apply.stamp.earliest, r.apply.stamp.latest
+	}
+	return s, nil
 }
 
 // Compacted says that a local snapshot is committed in the storage, and that
