@@ -65,6 +65,7 @@ const (
 	steppedRead
 	steppedChange
 	steppedTransfer
+	steppedSnapshot
 )
 
 // GiveUp implements bridge.Call.
@@ -78,6 +79,8 @@ func (c *steppedCall) GiveUp(cause error) (error, bool) {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), c.x.replica.abandonMember(&c.future)
 	case steppedTransfer:
 		return cause, c.x.replica.abandonMember(&c.future)
+	case steppedSnapshot:
+		return cause, c.x.replica.abandonSnapshot(&c.future)
 	}
 	return c.x.replica.abandon(&c.future, cause)
 }
@@ -117,6 +120,14 @@ func (s stepped) TransferLeadership(to NodeID, ended func(any, error)) (bridge.C
 	c := s.newCall(steppedTransfer, ended)
 	s.x.mu.Lock()
 	err := s.x.replica.transferLeadership(s.x.now(), &c.future, to)
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) TakeSnapshot(ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(steppedSnapshot, ended)
+	s.x.mu.Lock()
+	err := s.x.replica.takeSnapshot(s.x.now(), &c.future)
 	s.x.unlock()
 	return c, err
 }
