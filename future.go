@@ -9,6 +9,7 @@ type future struct {
 	done  chan error // of capacity 1: the call's end
 	owner any        // the *call[R] that it is part of
 	data  []byte     // a proposal's command
+	began Instant    // when the replica took it
 
 	checksum uint32 // of data, as it was when it was proposed
 

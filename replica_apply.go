@@ -78,16 +78,16 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		e := &t.entries[i]
 		bytes += len(e.Data)
 		if e.Term > r.apply.term {
-			r.loseBefore(e.Term)
+			r.loseBefore(now, e.Term)
 			r.apply.term = e.Term
 		}
 		if e.Type == EntryCommand {
-			r.met(e, commands)
+			r.met(now, e, commands)
 			commands++
 			r.compare.commands++
 		}
 		if e.Type == EntryStateHash {
-			r.met(e, -1)
+			r.met(now, e, -1)
 			if err := r.stateHashApplied(e, t); err != nil {
 				diverged = err
 			}
@@ -99,7 +99,10 @@ func (r *replica) applied(now Instant, t *task, err error) {
 	}
 	r.apply.index = t.entries[len(t.entries)-1].Index
 	r.core.Applied(now, r.apply.index)
-	r.readsApplied()
+	r.readsApplied(now)
+	r.metrics.EntriesApplied += uint64(len(t.entries))
+	r.metrics.BytesApplied += uint64(bytes)
+	r.metrics.ApplyEntries.observe(uint64(len(t.entries)))
 	r.countApplied(len(t.entries), bytes)
 	r.askStateHash()
 	r.settle(now)
@@ -120,10 +123,11 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 		return
 	}
 	r.event(Event{Kind: EventSnapshotRestored, Index: opened.Index})
-	r.skipTo(&opened)
+	r.skipTo(now, &opened)
 	r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)
 	r.snapshotRestored(opened.Index)
 	r.core.Applied(now, r.apply.index)
-	r.readsApplied()
+	r.readsApplied(now)
+	r.snapshotIfDue()
 	r.settle(now)
 }
