@@ -13,7 +13,7 @@ type Random interface {
 	Uint64() uint64
 }
 
-// CoreConfig configures a Raft, the pure core. All fields but Group,
+// CoreConfig configures a Raft, the pure core. All fields but Group, Applied,
 // Clock and Events are required; DefaultCoreConfig has good values.
 type CoreConfig struct {
 	ID    NodeID
@@ -38,6 +38,10 @@ type CoreConfig struct {
 	// MaxApplyBytes bounds the data in one Ready.Committed, except that one
 	// entry always fits.
 	MaxApplyBytes int
+	// Applied is what the state machine holds at the start already, all up
+	// to this index, since it is durable by itself. It is not handed out
+	// again. 0: it is empty.
+	Applied Index
 	// Random draws the election timeouts.
 	Random Random
 	// Clock is for lease reads. Nil: this replica serves none.
@@ -59,6 +63,7 @@ const (
 	DefaultSnapshotBytes       = 64 << 20
 	DefaultSnapshotEntries     = 1_000_000
 	DefaultTrailingEntries     = 10_000
+	DefaultCatchUpBytes        = 1 << 30
 )
 
 // DefaultCoreConfig returns a configuration for node id, with random to draw
@@ -164,13 +169,28 @@ type Config struct {
 	// TrailingEntries is how many entries below a snapshot stay in the log,
 	// for followers that are a little behind. Negative: none.
 	TrailingEntries int64
+	// CatchUpBytes is how much of the log a leader keeps, beyond that, for a
+	// follower that is being sent a snapshot or catches up from one: without
+	// the entries that follow, it would have to be sent another one. Each
+	// entry counts its data and 64 bytes; the log may be longer by what is
+	// applied between two snapshots. A follower that was not heard from for
+	// 10 election timeouts is not waited for. Negative: none.
+	CatchUpBytes int64
 
 	// Clock is for lease reads, see Node.LeaseRead. Nil: this node serves
 	// none, and reads that ask for one cost what a ReadBarrier costs.
 	Clock Clock
 
-	// Logger receives what a person who operates the node wants to read.
-	// Nil: nothing is logged.
+	// OnEvent is called for each Event of this node, in order, never
+	// concurrently, and outside all locks. It may call the node's methods, but
+	// not Close, which waits for it. It should return soon: only the next
+	// events wait for it, but of those that do not fit into a queue of 4096 an
+	// EventsLost says no more than how many they were. Nil: nobody listens.
+	OnEvent func(Event)
+
+	// Logger receives the same events, as lines for a person who operates the
+	// node: one line each, at Warn what does not work as it should. Nil:
+	// nothing is logged.
 	Logger *zap.Logger
 }
 
@@ -234,8 +254,8 @@ func (c *Config) validateBootstrap() error {
 }
 
 // withDefaults returns c with defaults for its zero values, and "never" and
-// "none" made plain: no snapshots are 0 bytes or entries, no trailing entries
-// are 0.
+// "none" made plain: no snapshots are 0 bytes or entries, no trailing entries,
+// and none to catch up with, are 0.
 func (c *Config) withDefaults() Config {
 	d := *c
 	setDefault(&d.ElectionTimeout, DefaultElectionTimeout)
@@ -249,9 +269,10 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.SnapshotBytes, DefaultSnapshotBytes)
 	setDefault(&d.SnapshotEntries, DefaultSnapshotEntries)
 	setDefault(&d.TrailingEntries, DefaultTrailingEntries)
+	setDefault(&d.CatchUpBytes, DefaultCatchUpBytes)
 	setDefault(&d.Logger, zap.NewNop())
 	d.SnapshotBytes, d.SnapshotEntries = max(d.SnapshotBytes, 0), max(d.SnapshotEntries, 0)
-	d.TrailingEntries = max(d.TrailingEntries, 0)
+	d.TrailingEntries, d.CatchUpBytes = max(d.TrailingEntries, 0), max(d.CatchUpBytes, 0)
 	return d
 }
 

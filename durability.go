@@ -81,6 +81,15 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 	return limit
 }
 
+// writeSince is when the oldest write that is under way was handed out, Never if
+// there is none.
+func (r *Raft) writeSince() Instant {
+	if len(r.writes.inFlight) == 0 {
+		return Never
+	}
+	return r.writes.inFlight[0].since
+}
+
 // stalled is the time from which on the disk has stalled, if nothing becomes
 // durable before: an election timeout after the oldest write under way.
 func (r *Raft) stalled() Instant {
@@ -206,6 +215,9 @@ func (r *Raft) Ready() Ready {
 		}
 	} else if r.following.ackNow {
 		r.acknowledge()
+	}
+	if r.cfg.Events && r.role == Leader {
+		r.watch()
 	}
 	rd := Ready{
 		Committed: r.takeCommitted(),

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-
-	"go.uber.org/zap"
 )
 
 // What the executor does about snapshots outside the lock; replica_snapshots.go holds
@@ -56,9 +54,6 @@ func (w *snapshotWrite) step() bool {
 
 // snapshotTaken says how taking a snapshot ended. mu is held.
 func (x *executor) snapshotTaken(meta Snapshot, err error) {
-	if err != nil {
-		x.log.Error("no snapshot taken", zap.Uint64("index", uint64(meta.Index)), zap.Error(err))
-	}
 	x.replica.snapshotTaken(x.now(), meta, err)
 }
 
@@ -107,9 +102,6 @@ func (x *executor) sendSnapshot(m Message) {
 func (x *executor) snapshotSent(to NodeID, index Index, err error) {
 	x.mu.Lock()
 	x.working--
-	if err != nil && x.replica.ended == nil {
-		x.log.Warn("snapshot not sent", zap.Uint64("to", uint64(to)), zap.Uint64("index", uint64(index)), zap.Error(err))
-	}
 	x.replica.snapshotSent(x.now(), to, index, err)
 	x.unlock()
 }

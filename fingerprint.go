@@ -2,6 +2,7 @@ package raft
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (f *fingerprint) peer(r *Raft, p *progress) {
 	f.number(uint64(p.match), uint64(p.next), uint64(p.verified), p.mark, uint64(p.unmark), p.round)
 	f.since(p.contact, r.cfg.ElectionTimeout)
 	f.since(p.sent, r.cfg.HeartbeatInterval)
-	f.number(p.sentRound, p.resume, uint64(p.reading), p.window, p.bytes, uint64(p.depth), uint64(len(p.inFlight)))
+	f.number(p.sentRound, p.resume, uint64(p.reading), uint64(p.snapshot), p.window, p.bytes, uint64(p.depth), uint64(len(p.inFlight)))
 	for _, flight := range p.inFlight {
 		f.number(uint64(flight.last), flight.bytes)
 	}
@@ -218,9 +219,17 @@ func (f *fingerprint) membership(m *Membership) {
 		f.flag(member.Outgoing)
 		f.flag(member.Leaving)
 		f.number(uint64(member.Intent))
-		f.number(uint64(len(member.Address)))
-		f.b = append(f.b, member.Address...)
+		f.address(member.Address)
 	})
+}
+
+// address takes one that is a node's id, in decimal, for that node's.
+func (f *fingerprint) address(a string) {
+	if id, err := strconv.ParseUint(a, 10, 64); err == nil && id < uint64(len(f.rename)) {
+		a = strconv.FormatUint(uint64(f.rename[id]), 10)
+	}
+	f.number(uint64(len(a)))
+	f.b = append(f.b, a...)
 }
 
 // unordered writes down n things whose order does not matter.

@@ -178,7 +178,8 @@ func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err err
 	return <-f.done, false
 }
 
-// Status returns the replica's state at this moment.
+// Status returns the replica's state at this moment, on a leader with its view
+// of every other member.
 func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
@@ -257,3 +258,10 @@ func (m *typedMachine[R]) release() {
 func (m *typedMachine[R]) snapshot() (io.WriterTo, error) { return m.sm.Snapshot() }
 
 func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }
+
+func (m *typedMachine[R]) lastApplied() Index {
+	if durable, ok := m.sm.(DurableStateMachine[R]); ok {
+		return durable.LastApplied()
+	}
+	return 0
+}

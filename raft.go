@@ -64,8 +64,10 @@ type Raft struct {
 // For the first start of a founding member that is a State whose Snapshot has
 // index 0 and the founding membership, saved before.
 //
-// The state machine is taken to be empty: if initial has a snapshot, the first
-// Ready asks to restore it.
+// The state machine holds all up to cfg.Applied, and nothing if that is 0. If
+// initial has a snapshot, and the log no longer reaches back to there, the first
+// Ready asks to restore it. An *AheadError says that the state machine holds
+// more than initial.
 func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -77,6 +79,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := checkState(&initial); err != nil {
 		return nil, err
 	}
+	if cfg.Applied > initial.Last {
+		return nil, &AheadError{Applied: cfg.Applied, Last: initial.Last}
+	}
 	r := &Raft{
 		cfg:      cfg,
 		now:      now,
@@ -84,7 +89,7 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 		votedFor: initial.HardState.Vote,
 		unmarked: initial.HardState.Unmarked,
 		log:      newLog(&initial),
-		commit:   max(initial.HardState.Commit, initial.Snapshot.Index),
+		commit:   max(initial.HardState.Commit, initial.Snapshot.Index, cfg.Applied), // what is applied is committed
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
@@ -93,7 +98,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if !r.unmarked {
 		r.mark = cfg.Random.Uint64()
 	}
-	if s := initial.Snapshot; s.Index > 0 {
+	if cfg.Applied > 0 && cfg.Applied >= r.log.base {
+		r.applied, r.apply.handedOut = cfg.Applied, cfg.Applied
+	} else if s := initial.Snapshot; s.Index > 0 {
 		r.apply.restore(s)
 	}
 	if s := initial.Snapshot; s.Term > r.term {
@@ -192,27 +199,6 @@ func (r *Raft) Last() Index { return r.log.last }
 
 // Err returns why the core has stopped for good, or nil.
 func (r *Raft) Err() error { return r.err }
-
-// Status returns the state.
-func (r *Raft) Status() Status {
-	return Status{
-		ID:         r.cfg.ID,
-		Group:      r.cfg.Group,
-		Role:       r.role,
-		Term:       r.term,
-		Leader:     r.leader,
-		Commit:     r.commit,
-		Applied:    r.applied,
-		Durable:    r.durable(),
-		First:      r.log.base + 1,
-		Last:       r.log.last,
-		Snapshot:   r.log.snapshot.Index,
-		Marked:     !r.unmarked,
-		Removed:    r.members.removed,
-		Membership: r.members.latest().Membership,
-		Ignored:    r.ignored,
-	}
-}
 
 // advance takes the time of an input. Time never goes backwards here.
 func (r *Raft) advance(now Instant) {
@@ -460,6 +446,7 @@ func (r *Raft) becomeLeader() {
 	r.leading = leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
+		watched:   commitWatch{commit: r.commit, since: r.now},
 	}
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)
@@ -484,10 +471,12 @@ func (r *Raft) hardState() HardState {
 // setHardState is the only place where term, vote and mark change.
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
-		r.event(Event{Kind: EventMarked})
+		kind := EventUnmarked
 		if !unmarked {
+			kind = EventMarked
 			r.mark = r.cfg.Random.Uint64()
 		}
+		r.event(Event{Kind: kind})
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()

@@ -41,6 +41,7 @@ type replica struct {
 	members   memberCalls
 	apply     applying
 	snapshots snapshots
+	watched   watched
 
 	batch  []Entry   // reused by admission
 	outbox []Message // the replica's own messages, sent by the next drain
@@ -91,8 +92,11 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.reads.fresh = longAgo
+	r.watched.applying = Never
 	r.snapshots.newest = initial.Snapshot.Index
-	r.snapshots.incoming = initial.Snapshot.Index > 0 // the core will ask to restore it
+	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
+	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
+	r.apply.index = core.applied
 	return r
 }
 
@@ -210,6 +214,7 @@ func (r *replica) settle(now Instant) {
 		// may be what others wait for.
 		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()
 	}
+	r.watch(now)
 }
 
 // drain hands out everything that the core wants done. Of a Ready's slices
@@ -233,6 +238,9 @@ func (r *replica) drain(now Instant) {
 	r.fx.logReads = append(r.fx.logReads, rd.LogReads...)
 	r.fx.snapshots = append(r.fx.snapshots, rd.Snapshots...)
 	r.fx.events = append(r.fx.events, rd.Events...)
+	for i := range rd.Snapshots {
+		r.event(Event{Kind: EventSnapshotSending, Peer: rd.Snapshots[i].Message.To})
+	}
 	if rd.Restore != nil {
 		r.apply.push(task{kind: taskRestore, snapshot: *rd.Restore})
 	}
@@ -251,6 +259,10 @@ func (r *replica) end(cause error) {
 	if r.ended != nil {
 		return
 	}
+	if r.core.Err() != nil {
+		r.fx.events = append(r.fx.events, r.core.Ready().Events...)
+	}
+	r.event(Event{Kind: EventEnded, Err: cause})
 	r.ended = cause
 	r.endProposals(cause)
 	r.endReads(cause)

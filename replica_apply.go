@@ -30,8 +30,8 @@ type applying struct {
 
 func (a *applying) push(t task) { a.tasks = append(a.tasks, t) }
 
-// nextTask removes and returns the first task.
-func (r *replica) nextTask() (task, bool) {
+// nextTask removes and returns the first task, which begins now.
+func (r *replica) nextTask(now Instant) (task, bool) {
 	a := &r.apply
 	if r.ended != nil || len(a.tasks) == 0 {
 		return task{}, false
@@ -40,6 +40,9 @@ func (r *replica) nextTask() (task, bool) {
 	n := copy(a.tasks, a.tasks[1:])
 	a.tasks[n] = task{}
 	a.tasks = a.tasks[:n]
+	if t.kind != taskRestore { // which takes as long as the data is large
+		r.watched.applying = now
+	}
 	return t, true
 }
 
@@ -87,6 +90,7 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 		r.end(stopped(fmt.Errorf("restore snapshot: %w", err)))
 		return
 	}
+	r.event(Event{Kind: EventSnapshotRestored, Index: opened.Index})
 	r.skipTo(&opened)
 	r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)
 	r.snapshotRestored(opened.Index)

@@ -102,6 +102,7 @@ func (r *replica) propose(now Instant, f *future) error {
 	p := &r.proposals
 	size := len(f.data) + proposalOverhead
 	if p.bytes > 0 && p.bytes+size > r.cfg.MaxPendingBytes {
+		r.overload()
 		return ErrOverloaded
 	}
 	p.bytes += size

@@ -46,6 +46,16 @@ type snapshots struct {
 	taking  bool // one is being captured or written
 	entries int64
 	bytes   int64 // applied since the last one began
+
+	applied int64     // bytes of entries since this replica's start
+	marks   []logMark // how many those were at some indexes, ascending
+}
+
+// logMark says that the entries above index are those of the log that were
+// applied once bytes had been.
+type logMark struct {
+	index Index
+	bytes int64
 }
 
 // countApplied begins a snapshot when enough has been applied since the last.
@@ -53,6 +63,7 @@ func (r *replica) countApplied(entries, bytes int) {
 	s := &r.snapshots
 	s.entries += int64(entries)
 	s.bytes += int64(bytes)
+	s.applied += int64(bytes) + int64(entries)*entryOverhead
 	due := r.cfg.SnapshotEntries > 0 && s.entries >= r.cfg.SnapshotEntries ||
 		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes
 	if !due || s.taking || s.installing {
@@ -63,6 +74,7 @@ func (r *replica) countApplied(entries, bytes int) {
 		return // it has moved past this index
 	}
 	s.taking, s.entries, s.bytes = true, 0, 0
+	s.mark(r.apply.index, r.cfg.CatchUpBytes)
 	r.apply.push(task{kind: taskCapture, snapshot: meta})
 }
 
@@ -74,13 +86,59 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 	}
 	s := &r.snapshots
 	s.taking = false
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotTaken, Index: meta.Index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotTaken, Index: meta.Index})
+	}
 	if err == nil && meta.Index > s.newest {
 		s.newest = meta.Index
-		through := meta.Index - min(meta.Index, Index(r.cfg.TrailingEntries))
+		through := r.compactable(now, meta.Index)
 		r.core.Compacted(now, meta, through)
 		r.io.compact(through)
 	}
 	r.settle(now)
+}
+
+// compactable returns up to where the log is compacted now that there is a
+// snapshot of index: TrailingEntries stay, and what a follower still needs to
+// catch up, as far as that is not more than CatchUpBytes.
+func (r *replica) compactable(now Instant, index Index) Index {
+	s := &r.snapshots
+	through := index - min(index, Index(r.cfg.TrailingEntries))
+	if keep := r.core.Compactable(now, through); keep < through {
+		through = min(through, max(keep, s.within(r.cfg.CatchUpBytes)))
+	}
+	s.forgetMarks(through)
+	return through
+}
+
+// mark notes how much has been applied at index. Marks are a sixteenth of limit
+// apart, so that there are few of them.
+func (s *snapshots) mark(index Index, limit int64) {
+	if n := len(s.marks); n == 0 || s.applied-s.marks[n-1].bytes >= limit/16 {
+		s.marks = append(s.marks, logMark{index, s.applied})
+	}
+}
+
+// within returns the lowest index that is marked of which at most limit bytes
+// of entries follow, MaxIndex if there is none.
+func (s *snapshots) within(limit int64) Index {
+	for _, m := range s.marks {
+		if s.applied-m.bytes <= limit {
+			return m.index
+		}
+	}
+	return MaxIndex
+}
+
+// forgetMarks forgets those below the last one up to index.
+func (s *snapshots) forgetMarks(index Index) {
+	n := 0
+	for n+1 < len(s.marks) && s.marks[n+1].index <= index {
+		n++
+	}
+	s.marks = append(s.marks[:0], s.marks[n:]...)
 }
 
 // beginReceive says whether the data of the snapshot that m announces is
@@ -104,6 +162,7 @@ func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error)
 		return false, errBusy
 	}
 	r.snapshots.incoming = true
+	r.event(Event{Kind: EventSnapshotReceiving, Peer: m.From, Index: m.Snapshot.Index})
 	return true, nil
 }
 
@@ -116,6 +175,9 @@ func (r *replica) endReceive(now Instant, m *Message, err error) error {
 	r.snapshots.incoming = false
 	if err == nil {
 		err = r.stepSnapshot(now, m)
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotReceived, Peer: m.From, Index: m.Snapshot.Index, Err: err})
 	}
 	r.snapshots.incoming = r.snapshots.incoming || r.snapshots.installing
 	return err
@@ -144,12 +206,18 @@ func (r *replica) snapshotRestored(index Index) {
 	s.incoming, s.installing = false, false
 	s.newest = max(s.newest, index)
 	s.entries, s.bytes = 0, 0
+	s.marks = append(s.marks[:0], logMark{index, s.applied})
 }
 
 // snapshotSent answers one of effects.snapshots.
 func (r *replica) snapshotSent(now Instant, peer NodeID, index Index, err error) {
 	if r.ended != nil {
 		return
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotSent, Peer: peer, Index: index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotSent, Peer: peer, Index: index})
 	}
 	r.core.SnapshotSent(now, peer, index, err)
 	r.settle(now)

@@ -21,6 +21,8 @@ type leaderState struct {
 	handedOver    bool    // it was told to campaign
 	resigning     bool    // the next Ready ends with a step down
 
+	watched commitWatch
+
 	deferral deferral // what its commits wait for
 	lease    interval // of the entry at the commit index
 }
@@ -414,7 +416,7 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		p.contact = r.now
 		p.round = max(p.round, m.Round)
 		if !m.Reject {
-			p.matched(m.Index)
+			r.matched(p, m.Index)
 		}
 	}
 	// The rest only decides what to send next, where a reply that is not
@@ -429,6 +431,14 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleAcknowledgement(p, m)
 	}
 	return nil
+}
+
+// matched takes an acknowledgement of everything up to index.
+func (r *Raft) matched(p *progress, index Index) {
+	p.matched(index)
+	if p.match >= r.commit {
+		p.snapshot = 0 // it has caught up
+	}
 }
 
 // replyFrom returns whose reply m is, nil if it is of no use here.
