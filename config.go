@@ -207,7 +207,7 @@ func (c *Config) Validate() error {
 	case d.Transport == nil:
 		return &ConfigError{"Transport", "must not be nil"}
 	case len(d.Cluster) > maxClusterBytes:
-		return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(d.Cluster))}
+		return tooLongName(d.Cluster)
 	case d.MaxPendingBytes < 0 || d.MaxPendingBytes > 1<<30:
 		return &ConfigError{"MaxPendingBytes", "must be positive and at most 1 GiB"}
 	case d.MaxPendingBytes < d.MaxEntryBytes+proposalOverhead:
@@ -218,6 +218,10 @@ func (c *Config) Validate() error {
 
 // maxClusterBytes bounds the name of a cluster, which every handshake carries.
 const maxClusterBytes = 64
+
+func tooLongName(cluster string) error {
+	return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(cluster))}
+}
 
 func (c *Config) validateBootstrap() error {
 	if len(c.Bootstrap) == 0 {

@@ -19,6 +19,7 @@ type executor struct {
 	cfg     Config
 	env     environment
 	machine machine
+	cluster string // that this node is in
 	events  eventQueue
 
 	// methods of its own, as values that are made once
@@ -287,7 +288,9 @@ func (x *executor) applyStep() bool {
 	x.job = job{done: true, task: t}
 	switch t.kind {
 	case taskApply:
-		x.job.err = x.machine.apply(t.entries)
+		if x.job.err = checkIntact(t.entries); x.job.err == nil {
+			x.job.err = x.machine.apply(t.entries)
+		}
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
 	case taskCapture:
@@ -299,7 +302,7 @@ func (x *executor) applyStep() bool {
 func (x *executor) reportJob() {
 	j, r := &x.job, x.replica
 	x.mu.Lock()
-	r.taskEnds()
+	r.taskEnds(x.now(), &j.task)
 	switch {
 	case j.task.kind == taskApply:
 		r.applied(x.now(), &j.task, j.err)

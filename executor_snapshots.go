@@ -140,7 +140,7 @@ func (x *executor) endReceive(m *Message, err error) error {
 	return err
 }
 
-// copySnapshot copies the data of a received snapshot, and checks it.
+// copySnapshot copies the data of a snapshot, and checks it.
 func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	sum := crc32.New(castagnoli)
 	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(body, int64(min(s.Size, 1<<62))+1))
@@ -148,9 +148,9 @@ func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	case err != nil:
 		return err
 	case uint64(n) != s.Size:
-		return fmt.Errorf("raft: received %d bytes, or more, of a snapshot of %d", n, s.Size)
+		return fmt.Errorf("raft: got %d bytes, or more, of a snapshot of %d", n, s.Size)
 	case sum.Sum32() != s.Checksum:
-		return fmt.Errorf("raft: received a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
+		return fmt.Errorf("raft: got a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
 	}
 	return nil
 }

@@ -525,3 +525,36 @@ func TestSetLease(t *testing.T) {
 	m.Lease = uint64(MaxLease) + 1
 	require.ErrorContains(t, checkMembership(&m), "leases")
 }
+
+// H17: a lease read goes by the shorter of the leases that are not known to be
+// replaced, from its begin to its end.
+func TestScenarioH17ReadsGoByTheShorterLease(t *testing.T) {
+	for _, next := range []time.Duration{testLease / 4, 4 * testLease} {
+		c := newLeaseCluster(t, 3)
+		c.wait(min(testLease, next) + 1) // older than the shorter one, not than the longer
+		c.cut = cutOff(1)
+		require.NoError(t, c.changeMembership(1, SetLease(next)))
+		r := c.node(1).r
+		_, ok := r.BeginLeaseRead(c.now)
+		require.False(t, ok)
+		require.False(t, r.LeaseReadValid(c.now, LeaseRead{Index: r.Commit(), term: r.term}))
+	}
+}
+
+// H17: a successor waits by the longer of the leases that are not known to be
+// replaced: its predecessor may not know of the change either.
+func TestScenarioH17SuccessorGoesByTheLongerLease(t *testing.T) {
+	c := newLeaseCluster(t, 3)
+	for _, clock := range c.clocks {
+		clock.off = true
+	}
+	c.cut = func(m *Message) bool { return m.To == 1 } // nobody learns of its commit
+	require.NoError(t, c.changeMembership(1, SetLease(testLease/4)))
+	c.settle()
+	c.cut = cutOff(1)
+	c.elect(2)
+	c.run(testLease)
+	require.Less(t, c.node(2).r.Commit(), c.node(2).r.leading.first)
+	c.run(testLease/64 + 1)
+	require.Equal(t, c.node(2).r.Last(), c.node(2).r.Commit())
+}

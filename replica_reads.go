@@ -38,6 +38,8 @@ func (r *replica) readBarrier(now Instant, f *future) error {
 	if err := r.refusal(); err != nil {
 		return err
 	}
+	r.metrics.Reads++
+	f.began = now
 	r.reads.waiting.push(f)
 	r.moved = true
 	if r.mayAskRead(now) {
@@ -53,6 +55,7 @@ func (r *replica) abandonRead(f *future) bool {
 		return false
 	}
 	f.list.remove(f)
+	r.metrics.ReadsFailed++
 	return true
 }
 
@@ -107,7 +110,7 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 	q.asking, q.retryAt = false, now
 	if r.hasApplied(answer.Index) {
 		q.fresh = max(q.fresh, q.askedAt)
-		r.completeReads(&q.asked)
+		r.completeReads(now, &q.asked)
 		return
 	}
 	if !q.asked.empty() {
@@ -152,13 +155,13 @@ func (r *replica) leaseReadValid(now Instant, read LeaseRead) bool {
 }
 
 // readsApplied ends the barriers whose index has been applied.
-func (r *replica) readsApplied() {
+func (r *replica) readsApplied(now Instant) {
 	q := &r.reads
 	kept := q.confirmed[:0]
 	for _, c := range q.confirmed {
 		if r.hasApplied(c.index) {
 			q.fresh = max(q.fresh, c.since)
-			r.completeReads(c.calls)
+			r.completeReads(now, c.calls)
 		} else {
 			kept = append(kept, c)
 		}
@@ -167,8 +170,10 @@ func (r *replica) readsApplied() {
 	q.confirmed = kept
 }
 
-func (r *replica) completeReads(calls *futureList) {
+func (r *replica) completeReads(now Instant, calls *futureList) {
 	for f := calls.pop(); f != nil; f = calls.pop() {
+		r.metrics.ReadsCompleted++
+		r.metrics.ReadLatency.since(f.began, now)
 		r.complete(f, nil)
 	}
 }
@@ -182,6 +187,7 @@ func (r *replica) endReads(cause error) {
 	}
 	q.confirmed = nil
 	for f := q.asked.pop(); f != nil; f = q.asked.pop() {
+		r.metrics.ReadsFailed++
 		r.complete(f, cause)
 	}
 }

@@ -25,10 +25,16 @@ func (r *replica) event(e Event) {
 	}
 	e.Term, e.Role, e.Leader = r.core.Term(), r.core.Role(), r.core.Leader()
 	r.fx.events = append(r.fx.events, e)
+	r.metrics.countEvents(r.fx.events[len(r.fx.events)-1:])
 }
 
 // taskEnds notes that the state machine's present task has been done.
-func (r *replica) taskEnds() { r.watched.applying = Never }
+func (r *replica) taskEnds(now Instant, t *task) {
+	if t.kind == taskApply {
+		r.metrics.ApplyLatency.since(r.watched.applying, now)
+	}
+	r.watched.applying = Never
+}
 
 // watch is part of every input.
 func (r *replica) watch(now Instant) {
