@@ -298,7 +298,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 	}
 	r.applied = max(r.applied, index)
 	if r.applied > a.handedOut { // restored
-		a.stamp = interval{}
+		a.handedOut, a.stamp = r.applied, interval{}
 		if s := a.restoring; r.applied == s.Index {
 			a.stamp = interval{s.Earliest, s.Latest}
 		}
@@ -306,7 +306,6 @@ func (r *Raft) Applied(now Instant, index Index) {
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
 	}
-	a.handedOut = max(a.handedOut, r.applied)
 	r.members.forget(min(r.commit, r.applied))
 }
 

@@ -180,9 +180,11 @@ func TestScenarioR5RestartedFollowersElectInsideALease(t *testing.T) {
 // M33: where the clocks can tell that the lease is over, the new leader waits
 // no longer: it knows when its newest entry of a prior term was created.
 func TestDeferralEndsWithTheLease(t *testing.T) {
+	const early, late = 60 * time.Millisecond, 70 * time.Millisecond // more than a heartbeat
 	c := newLeaseCluster(t, 3)
+	c.clocks[1].early, c.clocks[0].late = early, late
+	c.renew(1)
 	c.cut = cutOff(1)
-	c.clocks[1].early, c.clocks[0].late = 3*time.Millisecond, 5*time.Millisecond
 	c.wait(testLease / 2)
 	c.node(2).r.fireElectionTimer()
 	c.after(c.node(2))
@@ -195,8 +197,8 @@ func TestDeferralEndsWithTheLease(t *testing.T) {
 	require.Equal(t, Leader, r.Role())
 	require.Less(t, r.Commit(), r.leading.first)
 
-	require.Equal(t, c.now.Add(testLease/2+3*time.Millisecond+1), r.leading.deferral.recheck)
-	c.run(testLease/2 + 3*time.Millisecond)
+	require.Equal(t, c.now.Add(testLease/2+early+late+1), r.leading.deferral.recheck)
+	c.run(testLease/2 + early + late)
 	require.Less(t, r.Commit(), r.leading.first)
 	c.run(1)
 	require.Equal(t, r.Last(), r.Commit(), "part of the deadline")

@@ -16,7 +16,7 @@ var leases = []Mutation{
 	},
 	{
 		ID: "M31c", File: "node_reads.go", Func: "Node.LeaseRead",
-		Find: "if n.leaseReadValid(lease) {", Replace: "{",
+		Find: "if n.leaseReadValid(lease) {", Replace: "if n.leaseReadValid(lease); true {",
 		Wrong: "the lease is checked before the state is read, and not after",
 		By:    []*Engine{test(".", "TestScenarioR5NodeIsPausedInALeaseRead")},
 	},
@@ -30,7 +30,7 @@ var leases = []Mutation{
 		ID: "M31e", File: "lease.go", Func: "Raft.LeaseReadValid",
 		Find: " && r.leased()", Replace: " && r.mayLease()",
 		Wrong: "whoever still believes to lead takes a lease read for valid",
-		By:    []*Engine{Core, test(".", "TestScenarioR5PauseBetweenCheckAndRead")},
+		By:    []*Engine{test(".", "TestScenarioR5PauseBetweenCheckAndRead")},
 	},
 	{
 		ID: "M32", File: "lease.go", Func: "Raft.mayLease",
@@ -40,7 +40,7 @@ var leases = []Mutation{
 	},
 	{
 		ID: "M33a", File: "replication.go", Func: "Raft.advanceCommit",
-		Find: "if !r.mayCommit() {", Replace: "if false {",
+		Find: "if !r.mayCommit() {", Replace: "if !r.mayCommit() && false {",
 		Wrong: "commits are not deferred under a predecessor's lease",
 		By:    []*Engine{Core, test(".", "TestScenarioR5RestartedFollowersElectInsideALease")},
 	},
@@ -99,8 +99,8 @@ var leases = []Mutation{
 		By:    []*Engine{test(".", "TestLeaseIsRenewedByReads")},
 	},
 	{
-		ID: "R120", File: "replica_reads.go", Func: "replica.awaitApplied",
-		Find: "confirmedReads{index, longAgo, calls}", Replace: "confirmedReads{0, longAgo, calls}",
+		ID: "R120", File: "node_reads.go", Func: "Node.beginLeaseRead",
+		Find: "if !ok || n.x.replica.hasApplied(lease.Index) {", Replace: "if true {",
 		Wrong: "a lease read does not wait for what is committed to be applied",
 		By:    []*Engine{test(".", "TestLeaseReadWaitsForTheStateMachine")},
 	},
