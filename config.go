@@ -164,6 +164,22 @@ type Config struct {
 	// have forwarded to this node.
 	MaxPendingBytes int
 
+	// CompareStateEvery has the replicas compare their states once so many
+	// commands have been applied since the last time. It counts on the leader,
+	// and the state machine must be a StateHasher; a node whose state machine is
+	// none does not take part. Each comparison costs a StateHash on every node,
+	// and an entry for each node in the log. 0: never.
+	//
+	// A voter or learner whose hash is not that of a majority of all voters is
+	// named by an EventDiverged on every node, and stops with a DivergedError.
+	// Where the voters' hashes differ and none is a majority's, as with two
+	// voters, all are named and nobody stops. Who is down, or restores a
+	// snapshot instead, takes part the next time.
+	//
+	// A version of this library that does not know of comparisons cannot take
+	// their entries: turn it on when no node runs one.
+	CompareStateEvery uint64
+
 	// A snapshot is taken once this many bytes or entries have been applied
 	// since the last one. Negative: never for this reason.
 	SnapshotBytes   int64

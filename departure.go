@@ -76,9 +76,11 @@ func (r *Raft) removalOf(m *Message) Index {
 
 // hearRemoval takes from the answer to a pre-vote that this replica was removed.
 // The answer's term does not matter: what was committed is. It is an old one
-// if this replica knows of a later membership.
+// if this replica knows of a later membership, or follows a leader by now: to
+// that it is a member, and may have been added again. (If that leader does not
+// know of the removal, it will not last, and then this replica asks again.)
 func (r *Raft) hearRemoval(m *Message) {
-	if m.Commit > r.members.committed(r.commit).Index && !r.members.removed && r.knowsItself() {
+	if r.leader == 0 && m.Commit > r.members.committed(r.commit).Index && !r.members.removed && r.knowsItself() {
 		r.noteRemoval()
 	}
 }

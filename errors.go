@@ -51,6 +51,10 @@ var (
 	// ErrStopped, as a DamagedEntryError, where an entry was about to be applied.
 	ErrDamaged = errors.New("raft: data does not match its checksum")
 
+	// ErrDiverged: this replica's state machine is in another state than those
+	// of the others, see DivergedError.
+	ErrDiverged = errors.New("raft: state machine has diverged")
+
 	// ErrCompacted: the log does not reach back so far.
 	ErrCompacted = errors.New("raft: log entries have been compacted")
 

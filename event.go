@@ -49,6 +49,7 @@ const (
 	EventApplyRecovered      // it has returned
 	EventEnded               // the replica has ended; the last event [Err: as Node.Err]
 	EventsLost               // events were not delivered, since Config.OnEvent was too slow [Count]
+	EventDiverged            // a node's state machine is in another state than those of a majority of the voters, or of two voters nobody knows which [Peer: that node, Index: after which entry, Reason]
 )
 
 // eventNames are what String returns, by number.
@@ -87,6 +88,7 @@ var eventNames = [...]string{
 	EventApplyRecovered:      "apply recovered",
 	EventEnded:               "ended",
 	EventsLost:               "events lost",
+	EventDiverged:            "state machine diverged",
 }
 
 // String returns the kind's name, such as "peer lost".

@@ -62,6 +62,8 @@ type machine interface {
 	release()
 	snapshot() (io.WriterTo, error)
 	restore(r io.Reader) error
+	// hasher is the state machine, nil if it is no StateHasher.
+	hasher() StateHasher
 	// lastApplied is what a state machine that is durable by itself holds.
 	lastApplied() Index
 }
@@ -289,15 +291,31 @@ func (x *executor) applyStep() bool {
 	x.job = job{done: true, task: t}
 	switch t.kind {
 	case taskApply:
-		if x.job.err = checkIntact(t.entries); x.job.err == nil {
-			x.job.err = x.machine.apply(t.entries)
-		}
+		x.job.err = x.apply(&x.job.task)
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
 	case taskCapture:
 		x.job.source, x.job.err = x.machine.snapshot()
 	}
 	return true
+}
+
+// apply applies what is intact, and hashes the state if that is asked for then.
+func (x *executor) apply(t *task) error {
+	if err := checkIntact(t.entries); err != nil {
+		return err
+	}
+	if err := x.machine.apply(t.entries); err != nil {
+		return err
+	}
+	h := x.machine.hasher()
+	if !t.hash || h == nil {
+		return nil
+	}
+	var err error
+	t.stateHash, err = h.StateHash()
+	t.hashed = err == nil
+	return err
 }
 
 func (x *executor) reportJob() {

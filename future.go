@@ -13,6 +13,10 @@ type future struct {
 
 	checksum uint32 // of data, as it was when it was proposed
 
+	// kind is EntryCommand, but for what a replica proposes by itself: nobody
+	// waits for the end of that.
+	kind EntryType
+
 	seq  uint64      // a proposal's sequence number, 0 before it has one
 	list *futureList // the list that it is in, if any
 	prev *future

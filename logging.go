@@ -52,6 +52,8 @@ func (l *logger) event(e *Event) {
 // work as it should.
 func (k EventKind) level() zapcore.Level {
 	switch k {
+	case EventDiverged:
+		return zapcore.ErrorLevel
 	case EventEnded:
 		return zapcore.WarnLevel
 	case EventMarked, EventPeerLost, EventCommitStalled, EventSteppedDown, EventTransferFailed, EventRemoved, EventSnapshotNotTaken,

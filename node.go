@@ -268,6 +268,11 @@ func (m *typedMachine[R]) snapshot() (io.WriterTo, error) { return m.sm.Snapshot
 
 func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }
 
+func (m *typedMachine[R]) hasher() StateHasher {
+	h, _ := m.sm.(StateHasher)
+	return h
+}
+
 func (m *typedMachine[R]) lastApplied() Index {
 	if durable, ok := m.sm.(DurableStateMachine[R]); ok {
 		return durable.LastApplied()

@@ -381,7 +381,7 @@ func (r *Raft) checkAppendEntries(m *Message, bad func(string, ...any) error) er
 			return bad("entry %d was created at %d … %d", e.Index, e.Earliest, e.Latest)
 		}
 		switch e.Type {
-		case EntryCommand, EntryEmpty:
+		case EntryCommand, EntryEmpty, EntryStateHash:
 		case EntryMembership:
 			if _, err := decodeMembership(e.Data); err != nil {
 				return bad("entry %d: %v", e.Index, err)

@@ -43,6 +43,7 @@ type replica struct {
 	snapshots snapshots
 	watched   watched
 	metrics   metrics
+	compare   comparison
 
 	batch  []Entry   // reused by admission
 	outbox []Message // the replica's own messages, sent by the next drain
@@ -94,6 +95,7 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.watched.applying = Never
 	r.reads.fresh = longAgo
+	r.compare.after = initial.Last
 	r.snapshots.newest = initial.Snapshot.Index
 	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
 	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
@@ -257,7 +259,7 @@ func (r *replica) drain(now Instant) {
 		r.apply.push(task{kind: taskRestore, snapshot: *rd.Restore})
 	}
 	if len(rd.Committed) > 0 {
-		r.apply.push(task{kind: taskApply, entries: rd.Committed})
+		r.pushCommitted(rd.Committed)
 	}
 	for _, answer := range rd.Reads {
 		r.readAnswered(now, answer)
@@ -284,6 +286,9 @@ func (r *replica) end(cause error) {
 
 // complete ends a call. The future is no longer the replica's.
 func (r *replica) complete(f *future, err error) {
+	if f.kind == EntryStateHash {
+		return // nobody waits for it
+	}
 	r.fx.done = append(r.fx.done, completion{future: f, err: err, result: -1})
 }
 

@@ -99,7 +99,7 @@ func (r *replica) gather(limit int) (forwarded, own int) {
 	sequence := r.proposals.next
 	for f, next := r.proposals.waiting.head, (*future)(nil); f != nil; f = next {
 		next = f.next
-		e := r.entry(f.data, f.checksum, sequence)
+		e := r.entry(f.kind, f.data, f.checksum, sequence)
 		if !e.Intact() {
 			r.refuseDamaged(f)
 			continue
@@ -124,8 +124,8 @@ func (r *replica) refuseDamaged(f *future) {
 }
 
 // entry returns an entry of this replica's own.
-func (r *replica) entry(data []byte, checksum uint32, sequence uint64) Entry {
-	e := Entry{Type: EntryCommand, Data: data, Checksum: checksum}
+func (r *replica) entry(kind EntryType, data []byte, checksum uint32, sequence uint64) Entry {
+	e := Entry{Type: kind, Data: data, Checksum: checksum}
 	e.Origin.Node, e.Origin.Incarnation, e.Origin.Sequence = r.cfg.ID, r.incarnation, sequence
 	return e
 }

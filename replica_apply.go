@@ -19,6 +19,11 @@ type task struct {
 	kind     taskKind
 	entries  []Entry
 	snapshot Snapshot // of taskRestore: the one that the core asks for
+
+	// Of a taskApply whose last entry asks for a hash of the state then.
+	hash      bool
+	stateHash uint64
+	hashed    bool // stateHash is there: the state machine is a StateHasher
 }
 
 // applying is where the state machine is.
@@ -68,6 +73,7 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		return
 	}
 	commands, bytes := 0, 0
+	var diverged error
 	for i := range t.entries {
 		e := &t.entries[i]
 		bytes += len(e.Data)
@@ -78,7 +84,18 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		if e.Type == EntryCommand {
 			r.met(now, e, commands)
 			commands++
+			r.compare.commands++
 		}
+		if e.Type == EntryStateHash {
+			r.met(now, e, -1)
+			if err := r.stateHashApplied(e, t); err != nil {
+				diverged = err
+			}
+		}
+	}
+	if diverged != nil {
+		r.end(stopped(diverged))
+		return
 	}
 	r.apply.index = t.entries[len(t.entries)-1].Index
 	r.core.Applied(now, r.apply.index)
@@ -87,6 +104,7 @@ func (r *replica) applied(now Instant, t *task, err error) {
 	r.metrics.BytesApplied += uint64(bytes)
 	r.metrics.ApplyEntries.observe(uint64(len(t.entries)))
 	r.countApplied(len(t.entries), bytes)
+	r.askStateHash()
 	r.settle(now)
 }
 

@@ -113,7 +113,7 @@ func (r *replica) sendForward(leader NodeID) {
 		bytes += len(slot.data)
 		f.bytes += len(slot.data)
 		slot.sent = true
-		r.arena = append(r.arena, r.entry(slot.data, slot.checksum, sequence))
+		r.arena = append(r.arena, r.entry(slot.kind, slot.data, slot.checksum, sequence))
 	}
 	fits := func(data []byte) bool {
 		return len(r.arena) == start || bytes+len(data) <= r.cfg.MaxMessageBytes
@@ -132,7 +132,7 @@ func (r *replica) sendForward(leader NodeID) {
 		waiting := p.waiting.head
 		r.dequeue(waiting)
 		slot := p.add(waiting, f.term, 0)
-		slot.data, slot.checksum, slot.unanswered = waiting.data, waiting.checksum, true
+		slot.data, slot.checksum, slot.kind, slot.unanswered = waiting.data, waiting.checksum, waiting.kind, true
 		take(slot, f.sent)
 		f.sent++
 	}

@@ -257,7 +257,7 @@ func validForward(m *Message) bool {
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		o := &e.Origin
-		if e.Type != EntryCommand || o.Node != m.From || o.Incarnation != first.Incarnation ||
+		if e.Type != EntryCommand && e.Type != EntryStateHash || o.Node != m.From || o.Incarnation != first.Incarnation ||
 			o.Sequence <= last || o.Sequence < m.Context || o.Sequence > 1<<62 {
 			return false
 		}

@@ -48,6 +48,7 @@ type pending struct {
 	// Of a forwarded one, see forwarding.
 	data       []byte // while it may have to be sent again
 	checksum   uint32 // of data
+	kind       EntryType
 	unanswered bool
 	sent       bool
 }
@@ -145,7 +146,7 @@ func (r *replica) dequeue(f *future) {
 
 // resolve ends the pending proposal in slot.
 func (r *replica) resolve(now Instant, slot *pending, err error, result int) {
-	if slot.future != nil {
+	if slot.future != nil && slot.future.kind != EntryStateHash {
 		r.countProposal(now, slot.future, err)
 		r.fx.done = append(r.fx.done, completion{future: slot.future, err: err, result: result})
 	}

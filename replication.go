@@ -45,8 +45,8 @@ type followerState struct {
 }
 
 // Propose appends entries to a leader's log, all or none, and returns the
-// first one's index. Of each entry Type must be EntryCommand; Data, Checksum and
-// Origin are taken over, Term, Index and the clock interval are given by the core
+// first one's index. Of each entry Type must be EntryCommand or EntryStateHash; Data,
+// Checksum and Origin are taken over, Term, Index and the clock interval are given by the core
 // in its own copy. The
 // error is ErrNotLeader (a *NotLeaderError), ErrTransferring, ErrOverloaded,
 // ErrTooLarge, ErrMalformed or ErrStopped; then nothing was appended.
@@ -63,7 +63,7 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 	size := 0
 	for i := range entries {
 		e := &entries[i]
-		if e.Type != EntryCommand {
+		if e.Type != EntryCommand && e.Type != EntryStateHash {
 			return 0, fmt.Errorf("%w: proposal of type %v", ErrMalformed, e.Type)
 		}
 		if len(e.Data) > r.cfg.MaxEntryBytes {

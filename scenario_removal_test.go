@@ -138,6 +138,35 @@ func TestScenarioE10WhatIsNoRemoval(t *testing.T) {
 	require.False(t, c.node(3).r.Status().Removed)
 }
 
+// An answer to a pre-vote that says of a removal, and is overtaken by the leader
+// that has added the node again, on its old storage, is of the past. The node
+// need not have caught up for that: it may know of neither change yet.
+func TestScenarioE10RemovalHeardOfAfterTheReturn(t *testing.T) {
+	c := newLedCluster(t, 3, 0)
+	c.isolate(3)
+	require.NoError(t, c.changeMembership(1, Remove(3)))
+	c.run(2 * DefaultHeartbeatInterval)
+	c.requireSettled([]NodeID{1, 2}, 1, 2)
+	c.heal()
+	c.node(3).r.fireElectionTimer()
+	c.after(c.node(3))
+	require.Equal(t, 1, c.pass(between(raftpb.PreVote, 3, 2)))
+	answers := c.lose(between(raftpb.PreVoteReply, 2, 3))
+	require.Len(t, answers, 1)
+	require.NotZero(t, answers[0].Commit, "it was removed")
+	c.lose(between(raftpb.PreVote, 3, 1))
+
+	require.NoError(t, c.changeMembership(1, addVoters(3)...))
+	c.tickAtDeadline(1)
+	require.NotZero(t, c.pass(between(raftpb.AppendEntries, 1, 3)))
+	require.Equal(t, NodeID(1), c.node(3).r.Leader())
+	require.Less(t, c.node(3).r.Commit(), answers[0].Commit, "it lags behind")
+	c.receive(flying{m: answers[0]})
+	require.False(t, c.node(3).r.Status().Removed)
+	c.run(5 * DefaultElectionTimeout)
+	c.requireSettled([]NodeID{1, 2, 3}, 1, 2, 3)
+}
+
 // tickAtDeadline fires a node's timers at its deadline.
 func (c *testCluster) tickAtDeadline(id NodeID) {
 	c.now = max(c.now, c.node(id).r.Deadline())

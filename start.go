@@ -35,6 +35,9 @@ func start(cfg Config, m machine, env environment) (*executor, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	if cfg.CompareStateEvery > 0 && m.hasher() == nil {
+		return nil, &ConfigError{"CompareStateEvery", "must be 0: the state machine is no StateHasher"}
+	}
 	applied := m.lastApplied()
 	initial, err := load(&cfg, applied)
 	if err != nil {

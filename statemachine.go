@@ -27,6 +27,18 @@ type StateMachine[R any] interface {
 	Restore(r io.Reader) error
 }
 
+// StateHasher is for a StateMachine whose states can be compared, see
+// Config.CompareStateEvery. Start recognizes it by its method.
+type StateHasher interface {
+	// StateHash returns a hash of the whole state as of the last Apply. It must
+	// be the same wherever the same commands have been applied, whether from
+	// the log or by way of a snapshot; so it must not depend on the order of a
+	// map, on addresses or on time. It is called between two calls of Apply, by
+	// the same goroutine, and nothing is applied meanwhile: best is a hash that
+	// Apply keeps up to date. An error stops this replica for good.
+	StateHash() (uint64, error)
+}
+
 // DurableStateMachine is a StateMachine that is durable by itself: what it has
 // applied is there after a restart, so that Start does not restore and apply
 // it again. Start recognizes it by its method LastApplied.

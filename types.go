@@ -30,6 +30,7 @@ const (
 	EntryCommand    = raftpb.EntryCommand
 	EntryEmpty      = raftpb.EntryEmpty
 	EntryMembership = raftpb.EntryMembership
+	EntryStateHash  = raftpb.EntryStateHash
 )
 
 // Intents of members, see package raftpb.

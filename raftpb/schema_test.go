@@ -157,7 +157,7 @@ func TestEnumsFollowTheSchema(t *testing.T) {
 	for number, name := range oracle.EntryType_name {
 		require.Equal(t, goName(strings.TrimPrefix(name, "ENTRY_")), raftpb.EntryType(number).String())
 	}
-	require.Equal(t, "EntryType(3)", raftpb.EntryType(3).String())
+	require.Equal(t, "EntryType(4)", raftpb.EntryType(4).String())
 
 	for number, name := range oracle.Intent_name {
 		require.Equal(t, goName(strings.TrimPrefix(name, "INTENT_")), raftpb.Intent(number).String())

@@ -45,6 +45,8 @@ func (t EntryType) String() string {
 		return "Command"
 	case EntryEmpty:
 		return "Empty"
+	case EntryStateHash:
+		return "StateHash"
 	case EntryMembership:
 		return "Membership"
 	default:

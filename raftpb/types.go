@@ -28,6 +28,10 @@ const (
 	EntryCommand    EntryType = 0 // a command for the state machine
 	EntryEmpty      EntryType = 1 // no data: the first entry of a term, and others without effect
 	EntryMembership EntryType = 2 // data is an encoded Membership
+	// EntryStateHash, without data, asks for a hash of the state machine as of
+	// this entry. With data it is its origin's answer: the index of the request
+	// and the hash, 8 bytes each, big-endian.
+	EntryStateHash EntryType = 3
 )
 
 // Origin says who proposed an entry: a node, a number that is different in

@@ -45,6 +45,9 @@ func (c *checks) of(n *node) *checked { return &c.nodes[n.id-1] }
 // after checks a node after an event.
 func (c *checks) after(n *node) {
 	c.stepped(n, invariant.Write{}, nil)
+	if n.alive() && n.replica != nil && errors.Is(n.replica.Err(), raft.ErrDiverged) {
+		c.e.fail("state machines", "node %d has ended: %v", n.id, n.replica.Err())
+	}
 	if !n.alive() || n.replica == nil || n.disk.faulted || c.of(n).damaged || c.e.closing {
 		return
 	}

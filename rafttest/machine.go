@@ -186,6 +186,15 @@ func (m *machine[M, R]) Restore(r io.Reader) error {
 	return nil
 }
 
+// StateHash is the user's, or else of the commands that have been applied.
+func (m *machine[M, R]) StateHash() (uint64, error) {
+	m.n.e.happened["state hashed"]++
+	if h, ok := any(m.sm).(raft.StateHasher); ok {
+		return h.StateHash()
+	}
+	return m.pos.hash, nil
+}
+
 // content is the user's snapshot, by which state machines are compared.
 func (m *machine[M, R]) content() ([]byte, error) {
 	data, err := m.sm.Snapshot()

@@ -169,8 +169,8 @@ var outcomes = []Mutation{
 		By:    []*Engine{Stack},
 	},
 	{
-		ID: "I2", File: "executor.go", Func: "executor.applyStep",
-		Find: "x.job.err = checkIntact(t.entries)", Replace: "x.job.err = nil",
+		ID: "I2", File: "executor.go", Func: "executor.apply",
+		Find: "err := checkIntact(t.entries)", Replace: "err := error(nil)",
 		Wrong: "an entry that was damaged on the way is applied",
 		By:    []*Engine{test(".", "TestDamagedEntryIsNotApplied"), Stack},
 	},
@@ -191,5 +191,29 @@ var outcomes = []Mutation{
 		Find: "if !e.Intact() {", Replace: "if false {",
 		Wrong: "a follower appends what was damaged between its leader and itself",
 		By:    []*Engine{test(".", "TestDamagedAppendIsNotTaken")},
+	},
+	{
+		ID: "I5", File: "replica_compare.go", Func: "replica.compareAnswer",
+		Find: "case 2*votes > voters:", Replace: "case votes > 0:",
+		Wrong: "the first answer is taken for that of a majority",
+		By:    []*Engine{test(".", "TestDivergedWithoutAMajority")},
+	},
+	{
+		ID: "I6", File: "replica_compare.go", Func: "mostCommon",
+		Find: "&& isVoter(m, answers[j].node) ", Replace: "",
+		Wrong: "learners vote on what the state is",
+		By:    []*Engine{test(".", "TestDivergedLearner")},
+	},
+	{
+		ID: "I7", File: "replica_compare.go", Func: "replica.pushCommitted",
+		Find: "if n == 0 {", Replace: "{",
+		Wrong: "the state is hashed at the end of whatever batch the request came in",
+		By:    []*Engine{test(".", "TestRequestEndsATask")},
+	},
+	{
+		ID: "I8", File: "departure.go", Func: "Raft.hearRemoval",
+		Find: "r.leader == 0 && ", Replace: "",
+		Wrong: "an overtaken answer to a pre-vote ends a node that was added again (E10)",
+		By:    []*Engine{test(".", "TestScenarioE10RemovalHeardOfAfterTheReturn")},
 	},
 }

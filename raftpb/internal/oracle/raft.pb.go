@@ -37,6 +37,10 @@ const (
 	EntryType_ENTRY_COMMAND    EntryType = 0 // a command for the state machine
 	EntryType_ENTRY_EMPTY      EntryType = 1 // the first entry of a term, and others without effect
 	EntryType_ENTRY_MEMBERSHIP EntryType = 2 // data is an encoded Membership, the whole of it
+	// Without data it asks for a hash of the state as of this entry. Data is an
+	// answer, by its origin: the index of the request and the hash, 8 bytes each,
+	// big-endian.
+	EntryType_ENTRY_STATE_HASH EntryType = 3
 )
 
 // Enum value maps for EntryType.
@@ -45,11 +49,13 @@ var (
 		0: "ENTRY_COMMAND",
 		1: "ENTRY_EMPTY",
 		2: "ENTRY_MEMBERSHIP",
+		3: "ENTRY_STATE_HASH",
 	}
 	EntryType_value = map[string]int32{
 		"ENTRY_COMMAND":    0,
 		"ENTRY_EMPTY":      1,
 		"ENTRY_MEMBERSHIP": 2,
+		"ENTRY_STATE_HASH": 3,
 	}
 )
 
@@ -231,7 +237,7 @@ type Entry struct {
 	// nanoseconds since the Unix epoch, 0 and 0 for none.
 	Earliest uint64 `protobuf:"varint,8,opt,name=earliest,proto3" json:"earliest,omitempty"`
 	Latest   uint64 `protobuf:"varint,9,opt,name=latest,proto3" json:"latest,omitempty"`
-	// CRC32C of data, from the proposer to apply. 0: none.
+	// CRC32C of data (1 where that is 0), from the proposer to apply. 0: none.
 	Checksum      uint32 `protobuf:"fixed32,10,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -903,11 +909,12 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\x06marked\x18\x10 \x01(\bR\x06marked\x12\x16\n" +
 	"\x06unmark\x18\x11 \x01(\x04R\x06unmark\x12\x1a\n" +
 	"\btransfer\x18\x12 \x01(\bR\btransfer\x12,\n" +
-	"\bsnapshot\x18\x13 \x01(\v2\x10.raftpb.SnapshotR\bsnapshot*E\n" +
+	"\bsnapshot\x18\x13 \x01(\v2\x10.raftpb.SnapshotR\bsnapshot*[\n" +
 	"\tEntryType\x12\x11\n" +
 	"\rENTRY_COMMAND\x10\x00\x12\x0f\n" +
 	"\vENTRY_EMPTY\x10\x01\x12\x14\n" +
-	"\x10ENTRY_MEMBERSHIP\x10\x02*Q\n" +
+	"\x10ENTRY_MEMBERSHIP\x10\x02\x12\x14\n" +
+	"\x10ENTRY_STATE_HASH\x10\x03*Q\n" +
 	"\x06Intent\x12\x0f\n" +
 	"\vINTENT_STAY\x10\x00\x12\x10\n" +
 	"\fINTENT_VOTER\x10\x01\x12\x12\n" +
