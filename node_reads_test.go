@@ -106,18 +106,22 @@ func TestLeaseReadWaitsForTheStateMachine(t *testing.T) {
 		}
 		follower := (leader + 1) % 3
 		c.propose(follower, "applied late") // there
-		ended := make(chan error)
+		var seen []string
+		ended := make(chan error, 1)
 		go func() {
 			ended <- c.nodes[leader].LeaseRead(ctx, func() error {
-				require.Contains(t, c.journals[leader].all(), "applied late")
+				seen = c.journals[leader].all()
 				return nil
 			})
 		}()
 		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
-		require.ErrorIs(t, c.nodes[leader].LeaseRead(short, func() error { panic("not yet") }), context.DeadlineExceeded)
+		early := false
+		require.ErrorIs(t, c.nodes[leader].LeaseRead(short, func() error { early = true; return nil }), context.DeadlineExceeded)
 		close(release)
 		require.NoError(t, <-ended)
+		require.False(t, early)
+		require.Contains(t, seen, "applied late")
 	})
 }
 

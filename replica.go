@@ -42,8 +42,8 @@ type replica struct {
 	apply     applying
 	snapshots snapshots
 	watched   watched
-	compare   comparison
 	metrics   metrics
+	compare   comparison
 
 	batch  []Entry   // reused by admission
 	outbox []Message // the replica's own messages, sent by the next drain
@@ -94,8 +94,8 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.watched.applying = Never
-	r.compare.after = initial.Last
 	r.reads.fresh = longAgo
+	r.compare.after = initial.Last
 	r.snapshots.newest = initial.Snapshot.Index
 	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
 	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
