@@ -34,6 +34,9 @@ const (
 	// recordCheckpointHead begins a segment: the number of the first segment
 	// that is needed, that of this one, and its salt. Its group is zero.
 	recordCheckpointHead recordKind = 4
+	// recordCompact says that the group's log begins later: first index.
+	// Losing it loses nothing.
+	recordCompact recordKind = 5
 )
 
 const (
@@ -261,11 +264,17 @@ func records(body []byte) ([]record, error) {
 	return all, nil
 }
 
-// decode fills o, and into with the entries, from a save or relocate record.
-// Offsets of entries count from the record's start.
+// decode fills o, and into with the entries, from a save, relocate or compact
+// record. Offsets of entries count from the record's start.
 func (r *record) decode(o *op, into *encoded) error {
 	d := decoder{buf: r.bytes, pos: recordHeaderBytes}
 	o.kind = r.kind
+	if r.kind == recordCompact {
+		if o.first = raft.Index(d.uvarint()); o.first == 0 {
+			d.fail()
+		}
+		return d.err
+	}
 	if r.kind == recordSave {
 		d.message(&o.hardState)
 		if r.flags&flagIdentity != 0 {

@@ -130,7 +130,7 @@ func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
 		case recordCheckpointHead:
 		case recordCheckpoint:
 			err = r.checkpoint(seg, f, rec, base)
-		case recordSave, recordRelocate:
+		case recordSave, recordRelocate, recordCompact:
 			err = r.save(seg, f, rec, carry)
 		default:
 			err = fmt.Errorf("%w: unknown kind %d", errFormat, rec.kind)

@@ -243,6 +243,10 @@ func (l *Log) checkpoint(h *segmentHeader) (firstNeeded uint32, b *batch) {
 		}
 	}
 	b.frames[0].end = len(b.buf)
+	for _, g := range l.compacted {
+		g.unstated = false
+	}
+	l.compacted = l.compacted[:0]
 	return firstNeeded, b
 }
 
