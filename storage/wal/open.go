@@ -309,9 +309,13 @@ func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool,
 
 // link makes the chain out of the segments found, ascending: from the first
 // one that the last one's checkpoint needs. It returns the older ones.
+//
+// A checkpoint that is damaged has said nothing that the frames before it do
+// not, so the chain then begins with the first segment that is still there:
+// what has been freed since was not needed.
 func (l *Log) link(found []*segment) (older []*segment, err error) {
 	last := found[len(found)-1]
-	needed, err := l.firstNeeded(last)
+	needed, damage, err := l.firstNeeded(last)
 	if err != nil {
 		return nil, err
 	}
@@ -322,8 +326,14 @@ func (l *Log) link(found []*segment) (older []*segment, err error) {
 		}
 		prev := l.segments[seg.header.prevNumber]
 		if prev == nil || prev.number >= seg.number || prev.number < needed {
-			return nil, corruptLog(l.path(segmentName(seg.header.prevNumber)), 0,
-				fmt.Sprintf("the segment is missing, or its header is damaged; segment %d follows it", seg.number))
+			if damage == nil {
+				return nil, corruptLog(l.path(segmentName(seg.header.prevNumber)), 0,
+					fmt.Sprintf("the segment is missing, or its header is damaged; segment %d follows it", seg.number))
+			}
+			if seg == last {
+				return nil, damage
+			}
+			break
 		}
 		seg = prev
 	}
@@ -338,32 +348,41 @@ func (l *Log) link(found []*segment) (older []*segment, err error) {
 }
 
 // firstNeeded reads the head of a segment's checkpoint. It was synced before
-// the header was written, so it must be there.
-func (l *Log) firstNeeded(seg *segment) (uint32, error) {
-	buf := make([]byte, blockSize)
-	if _, err := seg.file.ReadAt(buf, headerBytes); err != nil {
-		return 0, corruptLog(seg.name, headerBytes, "the segment's checkpoint cannot be read: "+err.Error())
+// the header was written, so if it is not there it is damaged, and nothing is
+// known to be needed.
+func (l *Log) firstNeeded(seg *segment) (needed uint32, damage *raft.CorruptError, err error) {
+	body, err := l.checkpointBody(seg)
+	if err != nil {
+		return 0, nil, err
 	}
-	h, ok := seg.salted.header(buf)
-	if ok && int64(h.length) > seg.size-headerBytes-frameHeaderBytes {
-		ok = false
-	}
-	if ok {
-		data := make([]byte, headerBytes+frameHeaderBytes+int(h.length))
-		if _, err := seg.file.ReadAt(data[headerBytes:], headerBytes); err != nil {
-			return 0, err
-		}
-		w := &walked{}
-		if h, body, _, valid := w.frameAt(data, seg.salted, headerBytes); valid && h.lsn == seg.header.firstLSN {
-			all, err := records(body)
-			if err == nil && len(all) > 0 {
-				var needed uint32
-				if needed, _, err = decodeCheckpointHead(&all[0], seg.number); err == nil {
-					return needed, nil
-				}
-			}
+	if all, err := records(body); err == nil && len(all) > 0 {
+		if needed, _, err := decodeCheckpointHead(&all[0], seg.number); err == nil {
+			return needed, nil, nil
 		}
 	}
+	damage = corruptLog(seg.name, headerBytes, "the checkpoint of the newest segment is damaged")
 	l.logger.Error("the newest segment's checkpoint is damaged", zap.String("segment", seg.name))
-	return 0, corruptLog(seg.name, headerBytes, "the checkpoint of the newest segment is damaged")
+	return 0, damage, nil
+}
+
+// checkpointBody returns the body of a segment's first frame, nil if that is
+// damaged.
+func (l *Log) checkpointBody(seg *segment) ([]byte, error) {
+	buf := make([]byte, headerBytes+frameHeaderBytes)
+	for {
+		n, err := seg.file.ReadAt(buf[headerBytes:], headerBytes)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		h, ok := seg.salted.header(buf[headerBytes : headerBytes+n])
+		size := headerBytes + frameHeaderBytes + int64(h.length)
+		if !ok || size > seg.size || h.lsn != seg.header.firstLSN {
+			return nil, nil
+		}
+		if int64(len(buf)) == size {
+			_, body, _, _ := (&walked{}).frameAt(buf, seg.salted, headerBytes)
+			return body, nil
+		}
+		buf = make([]byte, size)
+	}
 }

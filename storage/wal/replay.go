@@ -85,7 +85,7 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 	for i := range w.frames {
 		f := &w.frames[i]
 		for holes[0].lsn < f.lsn && holes[0].lsn <= durable {
-			r.damaged(seg, holes[0], durable)
+			r.hole(seg, holes[0], durable, first)
 			holes = holes[1:]
 		}
 		if holes[0].lsn < f.lsn { // torn: what follows was not acknowledged
@@ -98,8 +98,22 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 		r.frame(seg, f, f.lsn > durable, first && i == 0)
 	}
 	if holes[0].lsn <= durable {
-		r.damaged(seg, holes[0], durable)
+		r.hole(seg, holes[0], durable, first)
 	}
+}
+
+// hole notes that frames of a segment are missing that were acknowledged. The
+// checkpoint has said nothing that earlier frames do not, unless the chain
+// begins with it: without it no group lacks anything.
+func (r *replay) hole(seg *segment, h hole, durable uint64, first bool) {
+	if h.lsn == seg.header.firstLSN && !first {
+		r.l.logger.Error("a checkpoint is damaged, and not needed", zap.String("segment", seg.name))
+		h.lsn++
+		if h.lsn == h.next || h.lsn > durable {
+			return
+		}
+	}
+	r.damaged(seg, h, durable)
 }
 
 // damaged notes that acknowledged frames are missing.
