@@ -21,9 +21,8 @@
 // entries themselves. It names the first segment that is still needed. What
 // only a few entries of idle groups keep needed is written again into the
 // newest segment, so disk use stays within about three times the live entries
-// plus some segments. The limits: batches that fill half a segment or more
-// leave less room for that, and the log may be several times as large; and a
-// segment with a damaged entry that is still needed stays, with all later ones.
+// plus some segments. The limit: a segment with a damaged entry that is still
+// needed stays, with all later ones.
 //
 // # Damage
 //
