@@ -21,8 +21,9 @@
 // entries themselves. It names the first segment that is still needed. What
 // only a few entries of idle groups keep needed is written again into the
 // newest segment, so disk use stays within about three times the live entries
-// plus some segments. The limit: a segment with a damaged entry that is still
-// needed stays, with all later ones.
+// plus some segments. The limit: after an Open
+// that has refused a group, no segment is freed, and the Logger hears of it at
+// each rotation. Damage to an entry that is found later pins nothing.
 //
 // # Damage
 //

@@ -80,7 +80,7 @@ type live func(at location, sign int64)
 func (g *group) apply(o *op, e *encoded, segment uint32, base int64, account live) error {
 	entries := e.entries[o.entries:o.entriesEnd]
 	switch o.kind {
-	case recordRelocate:
+	case recordRelocate, recordDamaged:
 		g.relocate(o.first, entries, segment, base, account)
 		return nil
 	case recordCompact:

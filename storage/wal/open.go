@@ -103,6 +103,7 @@ func (l *Log) recover() error {
 	}
 	l.forgetTorn(names)
 	carry := &batch{}
+	r := &replay{l: l, carry: carry, seen: map[*group]uint64{}}
 	if len(found) > 0 {
 		older, err := l.link(found)
 		if err != nil {
@@ -112,7 +113,6 @@ func (l *Log) recover() error {
 			s.file.Close()
 			free = append(free, unused{segmentName(s.number), s.number, s.size})
 		}
-		r := &replay{l: l, carry: carry, seen: map[*group]uint64{}}
 		if err := r.run(); err != nil {
 			return err
 		}
@@ -135,6 +135,7 @@ func (l *Log) recover() error {
 	for _, g := range l.list {
 		g.tail = g.last()
 	}
+	r.refuseDamagedEntries()
 	return nil
 }
 

@@ -37,6 +37,10 @@ const (
 	// recordCompact says that the group's log begins later: first index.
 	// Losing it loses nothing.
 	recordCompact recordKind = 5
+	// recordDamaged has an entry that an old segment holds, and that is
+	// damaged: index, term, and the entry as it is there, its length put
+	// right. So it pins no segment, and is refused as before.
+	recordDamaged recordKind = 6
 )
 
 const (
@@ -275,6 +279,9 @@ func (r *record) decode(o *op, into *encoded) error {
 		}
 		return d.err
 	}
+	if r.kind == recordDamaged {
+		return r.decodeDamaged(&d, o, into)
+	}
 	if r.kind == recordSave {
 		d.message(&o.hardState)
 		if r.flags&flagIdentity != 0 {
@@ -303,6 +310,16 @@ func (r *record) decode(o *op, into *encoded) error {
 			return err
 		}
 	}
+	return d.err
+}
+
+func (r *record) decodeDamaged(d *decoder, o *op, into *encoded) error {
+	o.first = raft.Index(d.uvarint())
+	term := raft.Term(d.uvarint())
+	if len(d.buf)-d.pos < entryHeaderBytes {
+		d.fail()
+	}
+	into.entries = append(into.entries, entryMeta{term: term, off: uint32(d.pos), size: uint32(len(d.buf) - d.pos)})
 	return d.err
 }
 

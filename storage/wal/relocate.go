@@ -106,26 +106,25 @@ func (l *Log) relocateInto(b *batch) {
 	c := &l.cleaning
 	budget := max(min(smallRelocation, int(l.opts.SegmentBytes/8)), min(largeRelocation, len(b.buf)/2))
 	for budget > 0 && len(c.todo) > 0 {
-		s := &c.todo[0]
-		found, rest := l.locate(*s, c.segment.number, budget)
 		from := c.segment
+		found, rest := l.locate(c.todo[0], from.number, budget)
+		if len(found.at) > 0 {
+			o := op{kind: recordRelocate, group: found.group, first: found.first}
+			n, err := l.encodeRelocation(from, &found, &o)
+			if err != nil {
+				// The group's own reads report it. Its segment stays.
+				l.logger.Error("cannot relocate entries of an old segment", zap.String("segment", from.name), zap.Uint64("group", uint64(found.group.id)), zap.Error(err))
+			} else {
+				rest.first -= raft.Index(len(found.at) - n)
+				budget -= len(c.encoded.buf)
+				b.add(&c.encoded, o)
+			}
+		}
 		if rest.first <= rest.last {
-			*s = rest
+			c.todo[0] = rest
 		} else if c.todo = c.todo[1:]; len(c.todo) == 0 {
 			l.cleanNext()
 		}
-		if len(found.at) == 0 {
-			continue
-		}
-		o := op{kind: recordRelocate, group: found.group, first: found.first}
-		size, err := l.encodeRelocation(from, &found)
-		if err != nil {
-			// The group's own reads report it. Its segment stays.
-			l.logger.Error("cannot relocate entries of an old segment", zap.Uint64("group", uint64(found.group.id)), zap.Error(err))
-			continue
-		}
-		budget -= size
-		b.add(&c.encoded, o)
 	}
 }
 
@@ -165,13 +164,16 @@ func (l *Log) locate(s span, segment uint32, budget int) (located, span) {
 	return found, s
 }
 
-func (l *Log) encodeRelocation(from *segment, found *located) (size int, err error) {
+// encodeRelocation encodes what is found, up to the first damaged entry, or
+// that one alone. It returns how many entries that is.
+func (l *Log) encodeRelocation(from *segment, found *located, o *op) (n int, err error) {
 	c := &l.cleaning
 	e := &c.encoded
 	e.reset()
 	e.buf = beginRecord(e.buf, recordRelocate, 0, found.group.id)
-	e.buf = binary.AppendUvarint(e.buf, uint64(len(found.at)))
-	for i, at := range found.at {
+	e.buf = append(e.buf, 0, 0, 0, 0, 0) // where the number will be
+	for n < len(found.at) {
+		at := found.at[n]
 		if cap(c.buf) < int(at.size) {
 			c.buf = make([]byte, at.size)
 		}
@@ -180,11 +182,42 @@ func (l *Log) encodeRelocation(from *segment, found *located) (size int, err err
 			return 0, err
 		}
 		if _, err := openEntry(found.group.id, buf); err != nil {
-			return 0, err
+			l.logger.Error("an entry is damaged", zap.String("segment", from.name), zap.Uint32("offset", at.off),
+				zap.Uint64("group", uint64(found.group.id)), zap.Uint64("index", uint64(found.first)+uint64(n)))
+			if n == 0 {
+				o.kind = recordDamaged
+				e.damaged(found, buf)
+				return 1, nil
+			}
+			break
 		}
-		e.entries = append(e.entries, entryMeta{term: found.terms[i], off: uint32(len(e.buf)), size: at.size})
+		e.entries = append(e.entries, entryMeta{term: found.terms[n], off: uint32(len(e.buf)), size: at.size})
 		e.buf = append(e.buf, buf...)
+		n++
 	}
+	putPaddedUvarint(e.buf[recordHeaderBytes:recordHeaderBytes+5], uint64(n))
 	endRecord(e.buf, 0)
-	return len(e.buf), nil
+	return n, nil
+}
+
+// putPaddedUvarint fills b with v, which may take fewer bytes.
+func putPaddedUvarint(b []byte, v uint64) {
+	for i := range b {
+		b[i] = byte(v)&0x7f | 0x80
+		v >>= 7
+	}
+	b[len(b)-1] &= 0x7f
+}
+
+// damaged encodes the first entry found, which is damaged, as it is; but for
+// its length, which is known.
+func (e *encoded) damaged(found *located, buf []byte) {
+	e.reset()
+	e.buf = beginRecord(e.buf, recordDamaged, 0, found.group.id)
+	e.buf = binary.AppendUvarint(e.buf, uint64(found.first))
+	e.buf = binary.AppendUvarint(e.buf, uint64(found.terms[0]))
+	binary.LittleEndian.PutUint32(buf, uint32(len(buf)-entryHeaderBytes))
+	e.entries = append(e.entries, entryMeta{term: found.terms[0], off: uint32(len(e.buf)), size: uint32(len(buf))})
+	e.buf = append(e.buf, buf...)
+	endRecord(e.buf, 0)
 }

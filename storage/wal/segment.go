@@ -152,9 +152,25 @@ func (l *Log) newSegment(carry *batch) error {
 			return err
 		}
 	}
+	l.reportPinned()
 	l.chooseCleaning()
 	l.provideSpare()
 	return nil
+}
+
+// reportPinned says, at each rotation, what damage that Open has found costs:
+// the segments from there on stay, so that what is left of the damaged groups
+// can be examined.
+func (l *Log) reportPinned() {
+	if len(l.damage) == 0 {
+		return
+	}
+	var size int64
+	for _, s := range l.chain {
+		size += s.size
+	}
+	l.logger.Error("the log is damaged, and grows: no segment is freed before the damaged groups have been moved elsewhere and the directory has been removed",
+		zap.String("dir", l.dir), zap.Int64("bytes", size), zap.Error(l.damage[0]))
 }
 
 // segmentFile makes a spare into the file of the next segment, under its name
