@@ -36,8 +36,9 @@
 // durable, looks like a torn write. The writer appends such a frame after a
 // tenth of a second without work, and Close syncs one. A segment under another
 // name is refused by Open, and so is a missing one that a later one follows;
-// that the newest one has been deleted shows only in a commit index above the
-// log's end.
+// that the newest one has been deleted, or replaced by what it once held, or
+// has lost both its header and its checkpoint, shows only in a commit index
+// above the log's end.
 //
 // A failed write or sync, a full disk included, ends the log for good: all
 // later writes fail, since after a failed sync nobody knows what is on disk.

@@ -219,7 +219,9 @@ func misnamed(file *segment, newest uint32) error {
 
 // neverExisted refuses a segment without a valid header whose frames say that
 // it had one: those that are written before a segment's header do not know
-// the segment's own first frame to be durable, those behind it do.
+// the segment's own first frame to be durable, those behind it do. It refuses
+// one that has been cut, too, since a file has its size before it is named as a
+// segment.
 func (l *Log) neverExisted(f unused) error {
 	file, err := l.fs.Open(l.path(f.name))
 	if err != nil {
@@ -232,10 +234,10 @@ func (l *Log) neverExisted(f unused) error {
 		return err
 	}
 	data = data[:n]
-	const head = headerBytes + frameHeaderBytes
-	if len(data) < head+recordHeaderBytes {
-		return nil
+	if len(data) < minSegmentBytes {
+		return corruptLog(l.path(f.name), int64(len(data)), "the file has been cut, or is none of the log's: it is shorter than a segment")
 	}
+	const head = headerBytes + frameHeaderBytes
 	length := uint64(binary.LittleEndian.Uint32(data[head+4:]))
 	if length > uint64(len(data)-head-recordHeaderBytes) {
 		return nil
@@ -316,6 +318,9 @@ func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool,
 // what has been freed since was not needed.
 func (l *Log) link(found []*segment) (older []*segment, err error) {
 	last := found[len(found)-1]
+	if last.size < last.header.size {
+		return nil, corruptLog(last.name, last.size, fmt.Sprintf("the newest segment has been cut, from %d to %d bytes", last.header.size, last.size))
+	}
 	needed, damage, err := l.firstNeeded(last)
 	if err != nil {
 		return nil, err

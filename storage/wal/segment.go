@@ -195,7 +195,7 @@ func (l *Log) segmentFile(opening bool) (*segment, error) {
 		seg.file.Close()
 		return nil, err
 	}
-	seg.header = segmentHeader{version: formatVersion, number: seg.number, salt: l.random(), firstLSN: l.nextLSN}
+	seg.header = segmentHeader{version: formatVersion, number: seg.number, salt: l.random(), firstLSN: l.nextLSN, size: seg.size}
 	h := &seg.header
 	switch {
 	case opening && l.dispensable():
