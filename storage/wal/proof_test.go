@@ -23,11 +23,11 @@ import (
 // for some minutes. A table of what was tried and of what came of it:
 //
 //	go test ./storage/wal -run '^TestProof$' -v
-var long = os.Getenv("WAL_PROOF") == "long"
+func long() bool { return os.Getenv("WAL_PROOF") == "long" }
 
 // stride is 1 in the long form, else n: every n-th case is tried.
 func stride(n int) int {
-	if long {
+	if long() {
 		return 1
 	}
 	return n
