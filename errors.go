@@ -46,6 +46,11 @@ var (
 	// ErrRemoved: this node was removed from the group.
 	ErrRemoved = errors.New("raft: removed from the group")
 
+	// ErrDamaged: data is not what was proposed, its checksum says so. It is
+	// beside ErrNotCommitted for a proposal that was refused for it, and beside
+	// ErrStopped, as a DamagedEntryError, where an entry was about to be applied.
+	ErrDamaged = errors.New("raft: data does not match its checksum")
+
 	// ErrCompacted: the log does not reach back so far.
 	ErrCompacted = errors.New("raft: log entries have been compacted")
 
@@ -91,6 +96,45 @@ type IdentityError struct {
 func (e *IdentityError) Error() string {
 	return fmt.Sprintf("raft: storage belongs to node %d of cluster %q, not to node %d of cluster %q",
 		e.Stored.Node, e.Stored.Cluster, e.Given.Node, e.Given.Cluster)
+}
+
+// DamagedEntryError says that an entry was about to be applied whose data is not
+// what was proposed: it has changed on the way, in memory or where no other
+// checksum covers it. The replica has stopped, and has applied neither it nor
+// those that came to be applied with it. It is an ErrDamaged.
+//
+// If memory alone was damaged, the node goes on where it is started again. If it
+// stops at the same entry, so is its log, and it is to be replaced by a node with
+// an empty storage.
+type DamagedEntryError struct {
+	Index Index
+	Term  Term
+}
+
+func (e *DamagedEntryError) Error() string {
+	return fmt.Sprintf("raft: entry %d of term %d is not what was proposed: its data does not match its checksum", e.Index, e.Term)
+}
+
+// Is reports that a DamagedEntryError is an ErrDamaged.
+func (e *DamagedEntryError) Is(target error) bool { return target == ErrDamaged }
+
+// errDamagedProposal is how a proposal ends that its leader finds damaged.
+var errDamagedProposal = fmt.Errorf("%w: %w", ErrNotCommitted, ErrDamaged)
+
+// AheadError says that a state machine that is durable by itself has applied
+// entries that its storage does not hold. No entry is applied before it is
+// durable, so the storage has lost what it had made durable, or is another
+// one's. To go on would be to take other entries for those that were applied.
+//
+// Such a node has lost its disk: take away what is left of both, the storage
+// and the state machine, and start it again, empty and without Bootstrap.
+type AheadError struct {
+	Applied Index // what the state machine's LastApplied says
+	Last    Index // the last entry that the storage holds
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("raft: the state machine has applied entry %d, and the storage has lost what lies above %d", e.Applied, e.Last)
 }
 
 // IndexRange is the entries First to Last of a group, both included.

@@ -77,7 +77,8 @@ func (r *Raft) membershipChanged() {
 
 // appendMembership appends an entry that holds m to the leader's log.
 func (r *Raft) appendMembership(m Membership) {
-	r.appendOwn(Entry{Type: EntryMembership, Data: m.Append(nil)})
+	data := m.Append(nil)
+	r.appendOwn(Entry{Type: EntryMembership, Data: data, Checksum: raftpb.Checksum(data)})
 }
 
 func decodeMembership(data []byte) (Membership, error) {
@@ -96,6 +97,9 @@ const maxMembers = 1024
 func checkMembership(m *raftpb.Membership) error {
 	if len(m.Members) > maxMembers {
 		return fmt.Errorf("membership of %d members, more than %d", len(m.Members), maxMembers)
+	}
+	if m.Lease > uint64(MaxLease) {
+		return fmt.Errorf("membership with leases of %d ns, longer than %v", m.Lease, MaxLease)
 	}
 	voters, intended, joint := 0, 0, isJoint(m)
 	for i, member := range m.Members {

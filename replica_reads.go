@@ -1,5 +1,7 @@
 package raft
 
+import "time"
+
 // Read barriers. All that wait while none is being confirmed share the next
 // request to the core, so any number of them costs one round at a time. A
 // request may be lost with a message or a leader; it is then made again, with
@@ -11,21 +13,33 @@ type reads struct {
 	asked   futureList // for the answer to request id
 	asking  bool       // there is such a request
 	id      uint64
+	askedAt Instant // when the request was made
 	retryAt Instant // when to ask, or ask again
 
 	confirmed []confirmedReads // wait for their index to be applied
+
+	// fresh: everything that was committed then has been applied here.
+	fresh Instant
 }
 
+// confirmedReads wait for index to be applied. Then everything that was
+// committed at since has been.
 type confirmedReads struct {
 	index Index
+	since Instant
 	calls *futureList
 }
+
+// longAgo is before every Instant of this process's.
+const longAgo Instant = -1 << 62
 
 // readBarrier takes a read barrier. An error refuses it.
 func (r *replica) readBarrier(now Instant, f *future) error {
 	if err := r.refusal(); err != nil {
 		return err
 	}
+	r.metrics.Reads++
+	f.began = now
 	r.reads.waiting.push(f)
 	r.moved = true
 	if r.mayAskRead(now) {
@@ -41,6 +55,7 @@ func (r *replica) abandonRead(f *future) bool {
 		return false
 	}
 	f.list.remove(f)
+	r.metrics.ReadsFailed++
 	return true
 }
 
@@ -63,6 +78,7 @@ func (r *replica) askRead(now Instant) {
 	}
 	q := &r.reads
 	q.asked.append(&q.waiting)
+	q.askedAt = now
 	q.id++
 	switch err := r.core.ReadIndex(now, q.id); {
 	case err != nil:
@@ -92,24 +108,60 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 		return
 	}
 	q.asking, q.retryAt = false, now
-	if answer.Index <= r.apply.index {
-		r.completeReads(&q.asked)
+	if r.hasApplied(answer.Index) {
+		q.fresh = max(q.fresh, q.askedAt)
+		r.completeReads(now, &q.asked)
 		return
 	}
 	if !q.asked.empty() {
 		calls := new(futureList)
 		calls.append(&q.asked)
-		q.confirmed = append(q.confirmed, confirmedReads{answer.Index, calls})
+		q.confirmed = append(q.confirmed, confirmedReads{answer.Index, q.askedAt, calls})
 	}
 }
 
+// hasApplied reports whether the state machine holds everything up to index.
+func (r *replica) hasApplied(index Index) bool { return index <= r.apply.index }
+
+// awaitApplied ends f when index has been applied. abandonRead gives it up.
+func (r *replica) awaitApplied(index Index, f *future) {
+	calls := new(futureList)
+	calls.push(f)
+	r.reads.confirmed = append(r.reads.confirmed, confirmedReads{index, longAgo, calls})
+}
+
+// isFresh reports whether everything that was committed maxAge ago, or before
+// that, has been applied here.
+func (r *replica) isFresh(now Instant, maxAge time.Duration) bool {
+	return now-r.reads.fresh < Instant(maxAge)
+}
+
+// beginLeaseRead is Raft.BeginLeaseRead.
+func (r *replica) beginLeaseRead(now Instant) (LeaseRead, bool) {
+	if r.refusal() != nil {
+		return LeaseRead{}, false
+	}
+	last := r.core.Last()
+	read, ok := r.core.BeginLeaseRead(now)
+	if r.core.Last() > last { // a renewal
+		r.settle(now)
+	}
+	return read, ok
+}
+
+// leaseReadValid is Raft.LeaseReadValid.
+func (r *replica) leaseReadValid(now Instant, read LeaseRead) bool {
+	return r.ended == nil && r.core.LeaseReadValid(now, read)
+}
+
 // readsApplied ends the barriers whose index has been applied.
-func (r *replica) readsApplied() {
+func (r *replica) readsApplied(now Instant) {
 	q := &r.reads
 	kept := q.confirmed[:0]
 	for _, c := range q.confirmed {
-		if c.index <= r.apply.index {
-			r.completeReads(c.calls)
+		if r.hasApplied(c.index) {
+			q.fresh = max(q.fresh, c.since)
+			r.completeReads(now, c.calls)
 		} else {
 			kept = append(kept, c)
 		}
@@ -118,8 +170,10 @@ func (r *replica) readsApplied() {
 	q.confirmed = kept
 }
 
-func (r *replica) completeReads(calls *futureList) {
+func (r *replica) completeReads(now Instant, calls *futureList) {
 	for f := calls.pop(); f != nil; f = calls.pop() {
+		r.metrics.ReadsCompleted++
+		r.metrics.ReadLatency.since(f.began, now)
 		r.complete(f, nil)
 	}
 }
@@ -133,6 +187,7 @@ func (r *replica) endReads(cause error) {
 	}
 	q.confirmed = nil
 	for f := q.asked.pop(); f != nil; f = q.asked.pop() {
+		r.metrics.ReadsFailed++
 		r.complete(f, cause)
 	}
 }

@@ -50,7 +50,7 @@ type Entry struct {
 	Origin   Origin
 	Earliest uint64 // clock interval of the leader that created it, in Unix nanoseconds; 0 and 0: none
 	Latest   uint64
-	Checksum uint32 // CRC32C of Data, from the proposer to apply; 0: none
+	Checksum uint32 // of Data, from the proposer to apply, see Checksum; 0: none
 	Type     EntryType
 }
 
@@ -94,6 +94,8 @@ const (
 // member is Outgoing.
 type Membership struct {
 	Members []Member
+	// Lease is the length of leases in nanoseconds, 0: no leases.
+	Lease uint64
 }
 
 // Snapshot says what a snapshot of the state machine covers. A Snapshot of
@@ -106,6 +108,8 @@ type Snapshot struct {
 	MembershipIndex Index      // of the entry that holds it, 0 for the founding one
 	Size            uint64     // of the state machine's data in bytes
 	Checksum        uint32     // CRC32C of the state machine's data
+	Earliest        uint64     // clock interval of the entry at Index, as in Entry
+	Latest          uint64
 }
 
 // MessageType names the messages of the paper, and those that forward.
@@ -156,8 +160,9 @@ const (
 //	                      order; Context: lowest sequence number not yet answered
 //	ProposeReply          Context: first sequence number answered; Index: given to it, the next
 //	                      ones follow on; Match: how many; Round: the origin's incarnation;
-//	                      Reject: refused, all of them, for their size if Window is not 0: it is
-//	                      the largest that is taken
+//	                      Reject: refused, all of them: with Window 0 for want of room, with
+//	                      the highest because they are damaged, else for their size, and
+//	                      Window is the largest that is taken
 //	ReadIndex             Context: the request's id
 //	ReadIndexReply        Context: the request's id; Index; Reject
 type Message struct {

@@ -87,12 +87,16 @@ func (m *machine[M, R]) Apply(entries []raft.Entry, results []any) error {
 		m.n.applied(e, m.pos, m.results[i])
 		results[i] = result{m.pos.count, m.results[i]}
 	}
+	m.commit()
 	return nil
 }
 
 // applied compares what a node has applied with what others have.
 func (n *node) applied(e *raft.Entry, pos position, value any) {
 	l := &n.e.ledger
+	if !e.Intact() {
+		n.e.fail("integrity", "node %d applies %q at index %d, which is not what was proposed", n.id, clip(e.Data), e.Index)
+	}
 	n.e.transcript.applied(n, e)
 	n.e.checks.applied(n, e)
 	if pos.count > uint64(len(l.records))+1 {
@@ -175,7 +179,11 @@ func (m *machine[M, R]) Restore(r io.Reader) error {
 	m.pos = pos
 	m.n.e.happened["snapshot restored"]++
 	m.n.e.transcript.note(m.n, "restores a snapshot of %d commands", pos.count)
-	return m.sm.Restore(r)
+	if err := m.sm.Restore(r); err != nil {
+		return err
+	}
+	m.commit()
+	return nil
 }
 
 // content is the user's snapshot, by which state machines are compared.

@@ -98,19 +98,19 @@ var outcomes = []Mutation{
 	},
 	{
 		ID: "R20", File: "replica_admission.go", Func: "replica.syncTerm",
-		Find: "r.inbox.clear()", Replace: "r.inbox.clear(); r.loseBefore(term)",
+		Find: "r.inbox.clear()", Replace: "r.inbox.clear(); r.loseBefore(0, term)",
 		Wrong: "a proposal counts as lost when its leader's term ends (H10)",
 		By:    []*Engine{Stack},
 	},
 	{
 		ID: "R21", File: "replica_proposals.go", Func: "replica.skipTo",
-		Find: "r.resolve(slot, errSkipped, -1)", Replace: "r.resolve(slot, errLost, -1)",
+		Find: "r.resolve(now, slot, errSkipped, -1)", Replace: "r.resolve(now, slot, errLost, -1)",
 		Wrong: "what a snapshot has skipped counts as lost (H10)",
 		By:    []*Engine{Stack},
 	},
 	{
 		ID: "R22", File: "replica_apply.go", Func: "replica.restored",
-		Find: "r.skipTo(&opened)", Replace: "",
+		Find: "r.skipTo(now, &opened)", Replace: "",
 		Wrong: "what a snapshot has skipped is waited for",
 		By:    []*Engine{Stack},
 	},
@@ -164,8 +164,32 @@ var outcomes = []Mutation{
 	},
 	{
 		ID: "R31", File: "replica_apply.go", Func: "replica.applied",
-		Find: "r.loseBefore(e.Term)", Replace: "",
+		Find: "r.loseBefore(now, e.Term)", Replace: "",
 		Wrong: "a proposal that is lost never ends",
 		By:    []*Engine{Stack},
+	},
+	{
+		ID: "I2", File: "executor.go", Func: "executor.applyStep",
+		Find: "x.job.err = checkIntact(t.entries)", Replace: "x.job.err = nil",
+		Wrong: "an entry that was damaged on the way is applied",
+		By:    []*Engine{test(".", "TestDamagedEntryIsNotApplied"), Stack},
+	},
+	{
+		ID: "I3", File: "replica_inbox.go", Func: "replica.takeEntry",
+		Find: "case !e.Intact(): answer.limit = damaged", Replace: "",
+		Wrong: "a forwarded proposal that was damaged on the way enters the log",
+		By:    []*Engine{test(".", "TestDamagedForwardIsRefused"), Stack},
+	},
+	{
+		ID: "I4", File: "replica_admission.go", Func: "replica.gather",
+		Find: "if !e.Intact() {", Replace: "if false {",
+		Wrong: "a proposal that changes while it waits enters the log",
+		By:    []*Engine{test(".", "TestDamagedProposalIsRefused")},
+	},
+	{
+		ID: "I1", File: "raft.go", Func: "Raft.checkAppendEntries",
+		Find: "if !e.Intact() {", Replace: "if false {",
+		Wrong: "a follower appends what was damaged between its leader and itself",
+		By:    []*Engine{test(".", "TestDamagedAppendIsNotTaken")},
 	},
 }
