@@ -146,13 +146,9 @@ func (r *replay) damaged(seg *segment, h hole, durable uint64) {
 		to = h.next - 1
 	}
 	r.l.damagedLSN = max(r.l.damagedLSN, to)
-	e := corruptLog(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
+	e := corruptGroups(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
 	r.l.damage = append(r.l.damage, e)
 	r.l.logger.Error("the log is damaged", zap.Error(e))
-}
-
-func corruptLog(file string, off int64, reason string) *raft.CorruptError {
-	return &raft.CorruptError{File: file, Offset: off, Reason: reason}
 }
 
 func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
@@ -254,7 +250,7 @@ func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.
 		return
 	}
 	g.lost = true
-	e := &raft.CorruptError{File: file, Offset: off, Reason: reason.Error()}
+	e := corruptGroups(file, off, reason.Error())
 	if len(r.l.damage) > 0 {
 		e = r.l.damage[0]
 	}
@@ -276,11 +272,7 @@ func (r *replay) judge() {
 		}
 		for i, at := range g.locations {
 			if at.segment == 0 && !g.lost && g.refused == nil {
-				g.refused = &raft.CorruptError{
-					File:   r.l.chain[0].name,
-					Ranges: []raft.IndexRange{{Group: g.id, First: g.first + raft.Index(i)}},
-					Reason: "no segment holds the entry",
-				}
+				g.refused = corruptGroups(r.l.chain[0].name, 0, "no segment holds the entry", raft.IndexRange{Group: g.id, First: g.first + raft.Index(i)})
 			}
 		}
 	}
