@@ -47,6 +47,10 @@ func (r *replay) refuseDamagedEntries() {
 // run replays the chain, whose last segment may end in a torn write.
 func (r *replay) run() error {
 	l := r.l
+	var done, total int64
+	for _, seg := range l.chain {
+		total += seg.size
+	}
 	for i, seg := range l.chain {
 		end, durable := int64(math.MaxInt64), uint64(0)
 		last := i == len(l.chain)-1
@@ -70,6 +74,9 @@ func (r *replay) run() error {
 			r.saveTorn(seg, data, w)
 			l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable
 		}
+		if done += seg.size; l.opts.Progress != nil {
+			l.opts.Progress(done, total)
+		}
 	}
 	r.judge()
 	return nil
@@ -78,7 +85,7 @@ func (r *replay) run() error {
 // read returns a segment's bytes up to end. A file that is too short gives
 // fewer: its frames are then missing.
 func (r *replay) read(seg *segment, end int64) ([]byte, error) {
-	size := min(seg.size, end)
+	size := max(0, min(seg.size, end))
 	if int64(cap(r.data)) < size {
 		r.data = make([]byte, size)
 	}
