@@ -159,13 +159,13 @@ func proveCrashes(t *testing.T, y *tally) {
 	for n := 1; ; n++ {
 		d, m := newDisk(t), newModel()
 		crashed := d.crashAt(n, func() { script(d, m) })
-		all := endings(d.fs.Unsynced(), stride(5), n)
+		all := endings(d.fs.Unsynced(), stride(8), n)
 		for _, kind := range slices.Sorted(maps.Keys(all)) {
 			for _, ending := range all[kind] {
 				c, cm := d.fork(m)
 				c.fs.Crash(ending)
 				y.add("crash: "+kind, recovers(c, cm))
-				if cases++; cases%stride(40) == 0 {
+				if cases++; cases%stride(20) == 0 || kind == "nothing" {
 					goesOn(c, cm)
 				}
 			}
@@ -368,7 +368,7 @@ func proveDamage(t *testing.T, y *tally) {
 func (s *small) damageBytes(y *tally, state, name string, data []byte, inLast func(int) bool) {
 	for off := 0; off < len(data); off++ {
 		// Most of a file is blank: the quick form visits what is not, more often.
-		if blank := data[off] == 0; blank && off%stride(499) != 0 || !blank && off%stride(5) != 0 {
+		if blank := data[off] == 0; blank && off%stride(499) != 0 || !blank && off%stride(13) != 0 {
 			continue
 		}
 		what := fmt.Sprintf("%s at %d%s", name, off, state)
@@ -391,7 +391,7 @@ func (s *small) damageSectors(y *tally, state, name string, size int, inLast fun
 		y.add("sector zeroed"+state, s.fault("zero: "+what, inLast(a), func(fs *vfs.Mem) {
 			fs.Corrupt(name, func(b []byte) { clear(sector(b, a)) })
 		}))
-		for b := a % stride(16*vfs.Sector); b < size; b += stride(16) * vfs.Sector {
+		for b := a % (stride(48) * vfs.Sector); b < size; b += stride(48) * vfs.Sector {
 			if a == b {
 				continue
 			}
