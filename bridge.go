@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -46,29 +47,44 @@ type stepped struct {
 type steppedCall struct {
 	future
 	x      *executor
-	read   bool
+	kind   steppedKind
 	result any
 	ended  func(result any, err error)
 }
+
+// steppedKind is what a steppedCall asks for.
+type steppedKind uint8
+
+const (
+	steppedProposal steppedKind = iota
+	steppedRead
+	steppedChange
+	steppedTransfer
+)
 
 // GiveUp implements bridge.Call.
 func (c *steppedCall) GiveUp(cause error) (error, bool) {
 	c.x.mu.Lock()
 	defer c.x.unlock()
-	if c.read {
+	switch c.kind {
+	case steppedRead:
 		return cause, c.x.replica.abandonRead(&c.future)
+	case steppedChange:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), c.x.replica.abandonMember(&c.future)
+	case steppedTransfer:
+		return cause, c.x.replica.abandonMember(&c.future)
 	}
 	return c.x.replica.abandon(&c.future, cause)
 }
 
-func (s stepped) newCall(ended func(any, error)) *steppedCall {
-	c := &steppedCall{x: s.x, ended: ended}
+func (s stepped) newCall(kind steppedKind, ended func(any, error)) *steppedCall {
+	c := &steppedCall{x: s.x, kind: kind, ended: ended}
 	c.owner = c
 	return c
 }
 
 func (s stepped) Propose(command []byte, ended func(any, error)) (bridge.Call, error) {
-	c := s.newCall(ended)
+	c := s.newCall(steppedProposal, ended)
 	c.data = command
 	s.x.mu.Lock()
 	err := s.x.replica.propose(s.x.now(), &c.future)
@@ -77,12 +93,34 @@ func (s stepped) Propose(command []byte, ended func(any, error)) (bridge.Call, e
 }
 
 func (s stepped) ReadBarrier(ended func(any, error)) (bridge.Call, error) {
-	c := s.newCall(ended)
-	c.read = true
+	c := s.newCall(steppedRead, ended)
 	s.x.mu.Lock()
 	err := s.x.replica.readBarrier(s.x.now(), &c.future)
 	s.x.unlock()
 	return c, err
+}
+
+func (s stepped) ChangeMembership(changes any, ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(steppedChange, ended)
+	s.x.mu.Lock()
+	err := s.x.replica.changeMembership(s.x.now(), &c.future, changes.([]Change))
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) TransferLeadership(to NodeID, ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(steppedTransfer, ended)
+	s.x.mu.Lock()
+	err := s.x.replica.transferLeadership(s.x.now(), &c.future, to)
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) HandOver(ended func(any, error)) bool {
+	c := s.newCall(steppedTransfer, ended)
+	s.x.mu.Lock()
+	defer s.x.unlock()
+	return s.x.replica.handOver(s.x.now(), &c.future)
 }
 
 func (s stepped) Core() any { return s.x.replica.core }

@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -12,6 +13,7 @@ type Change struct {
 	kind    changeKind
 	id      NodeID
 	address string
+	lease   time.Duration
 }
 
 type changeKind uint8
@@ -24,6 +26,7 @@ const (
 	changeDemote
 	changeRemove
 	changeAddress
+	changeLease
 )
 
 // AddVoter adds a member that votes. It enters as a learner, and becomes a
@@ -56,6 +59,20 @@ func Remove(id NodeID) Change { return Change{kind: changeRemove, id: id} }
 func SetAddress(id NodeID, address string) Change {
 	return Change{kind: changeAddress, id: id, address: address}
 }
+
+// SetLease gives the leases of the group another length, from 0, which is none
+// and what a group begins with, to MaxLease. Leases make reads on the leader
+// cheap, see Node.LeaseRead, and delay what follows its failure: a new leader
+// commits nothing, and so acknowledges nothing and serves no ReadBarrier, before
+// the leases of those before it have ended. That is at most the length of a
+// lease after the last entry of the old leader, if the clocks of both are sure
+// of the time, and after the election if not. So a lease should last for many
+// round trips, and no longer than the group can do without: the election timeout
+// is a good choice.
+//
+// All members must have a monotonic clock that gains on true time by no more
+// than a 64th, whether or not they have a Clock.
+func SetLease(length time.Duration) Change { return Change{kind: changeLease, lease: length} }
 
 // MembershipError says why a change of the membership is refused. Nothing has
 // changed.
@@ -128,7 +145,11 @@ func changed(m *Membership, changes []Change) (Membership, error) {
 	for i := range changes {
 		c := &changes[i]
 		for _, earlier := range changes[:i] {
-			if earlier.id == c.id {
+			switch {
+			case (earlier.kind == changeLease) != (c.kind == changeLease):
+			case c.kind == changeLease:
+				return Membership{}, &MembershipError{Reason: "the lease is changed twice"}
+			case earlier.id == c.id:
 				return Membership{}, &MembershipError{c.id, "is changed twice"}
 			}
 		}
@@ -140,7 +161,7 @@ func changed(m *Membership, changes []Change) (Membership, error) {
 	if err := checkChanged(&next); err != nil {
 		return Membership{}, err
 	}
-	if slices.Equal(next.Members, m.Members) {
+	if next.Lease == m.Lease && slices.Equal(next.Members, m.Members) {
 		return Membership{}, &MembershipError{Reason: "the change changes nothing"}
 	}
 	return next, nil
@@ -148,8 +169,15 @@ func changed(m *Membership, changes []Change) (Membership, error) {
 
 // apply applies one change, and returns why it cannot be applied, if so.
 func (c *Change) apply(m *Membership) (reason string) {
-	if c.kind == changeNone {
+	switch c.kind {
+	case changeNone:
 		return "has a Change that none of this package's functions has made"
+	case changeLease:
+		if c.lease < 0 || c.lease > MaxLease {
+			return fmt.Sprintf("a lease of %v is not in 0 … %v", c.lease, MaxLease)
+		}
+		m.Lease = uint64(c.lease)
+		return ""
 	}
 	i := slices.IndexFunc(m.Members, func(member Member) bool { return member.ID == c.id })
 	if i < 0 {

@@ -13,8 +13,8 @@ type Random interface {
 	Uint64() uint64
 }
 
-// CoreConfig configures a Raft, the pure core. All fields but Group and
-// Events are required; DefaultCoreConfig has good values.
+// CoreConfig configures a Raft, the pure core. All fields but Group, Applied,
+// Clock and Events are required; DefaultCoreConfig has good values.
 type CoreConfig struct {
 	ID    NodeID
 	Group GroupID
@@ -38,8 +38,14 @@ type CoreConfig struct {
 	// MaxApplyBytes bounds the data in one Ready.Committed, except that one
 	// entry always fits.
 	MaxApplyBytes int
+	// Applied is what the state machine holds at the start already, all up
+	// to this index, since it is durable by itself. It is not handed out
+	// again. 0: it is empty.
+	Applied Index
 	// Random draws the election timeouts.
 	Random Random
+	// Clock is for lease reads. Nil: this replica serves none.
+	Clock Clock
 	// Events asks for Ready.Events.
 	Events bool
 }
@@ -57,6 +63,7 @@ const (
 	DefaultSnapshotBytes       = 64 << 20
 	DefaultSnapshotEntries     = 1_000_000
 	DefaultTrailingEntries     = 10_000
+	DefaultCatchUpBytes        = 1 << 30
 )
 
 // DefaultCoreConfig returns a configuration for node id, with random to draw
@@ -162,9 +169,28 @@ type Config struct {
 	// TrailingEntries is how many entries below a snapshot stay in the log,
 	// for followers that are a little behind. Negative: none.
 	TrailingEntries int64
+	// CatchUpBytes is how much of the log a leader keeps, beyond that, for a
+	// follower that is being sent a snapshot or catches up from one: without
+	// the entries that follow, it would have to be sent another one. Each
+	// entry counts its data and 64 bytes; the log may be longer by what is
+	// applied between two snapshots. A follower that was not heard from for
+	// 10 election timeouts is not waited for. Negative: none.
+	CatchUpBytes int64
 
-	// Logger receives what a person who operates the node wants to read.
-	// Nil: nothing is logged.
+	// Clock is for lease reads, see Node.LeaseRead. Nil: this node serves
+	// none, and reads that ask for one cost what a ReadBarrier costs.
+	Clock Clock
+
+	// OnEvent is called for each Event of this node, in order, never
+	// concurrently, and outside all locks. It may call the node's methods, but
+	// not Close, which waits for it. It should return soon: only the next
+	// events wait for it, but of those that do not fit into a queue of 4096 an
+	// EventsLost says no more than how many they were. Nil: nobody listens.
+	OnEvent func(Event)
+
+	// Logger receives the same events, as lines for a person who operates the
+	// node: one line each, at Warn what does not work as it should. Nil:
+	// nothing is logged.
 	Logger *zap.Logger
 }
 
@@ -181,7 +207,7 @@ func (c *Config) Validate() error {
 	case d.Transport == nil:
 		return &ConfigError{"Transport", "must not be nil"}
 	case len(d.Cluster) > maxClusterBytes:
-		return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(d.Cluster))}
+		return tooLongName(d.Cluster)
 	case d.MaxPendingBytes < 0 || d.MaxPendingBytes > 1<<30:
 		return &ConfigError{"MaxPendingBytes", "must be positive and at most 1 GiB"}
 	case d.MaxPendingBytes < d.MaxEntryBytes+proposalOverhead:
@@ -192,6 +218,10 @@ func (c *Config) Validate() error {
 
 // maxClusterBytes bounds the name of a cluster, which every handshake carries.
 const maxClusterBytes = 64
+
+func tooLongName(cluster string) error {
+	return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(cluster))}
+}
 
 func (c *Config) validateBootstrap() error {
 	if len(c.Bootstrap) == 0 {
@@ -228,8 +258,8 @@ func (c *Config) validateBootstrap() error {
 }
 
 // withDefaults returns c with defaults for its zero values, and "never" and
-// "none" made plain: no snapshots are 0 bytes or entries, no trailing entries
-// are 0.
+// "none" made plain: no snapshots are 0 bytes or entries, no trailing entries,
+// and none to catch up with, are 0.
 func (c *Config) withDefaults() Config {
 	d := *c
 	setDefault(&d.ElectionTimeout, DefaultElectionTimeout)
@@ -243,9 +273,10 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.SnapshotBytes, DefaultSnapshotBytes)
 	setDefault(&d.SnapshotEntries, DefaultSnapshotEntries)
 	setDefault(&d.TrailingEntries, DefaultTrailingEntries)
+	setDefault(&d.CatchUpBytes, DefaultCatchUpBytes)
 	setDefault(&d.Logger, zap.NewNop())
 	d.SnapshotBytes, d.SnapshotEntries = max(d.SnapshotBytes, 0), max(d.SnapshotEntries, 0)
-	d.TrailingEntries = max(d.TrailingEntries, 0)
+	d.TrailingEntries, d.CatchUpBytes = max(d.TrailingEntries, 0), max(d.CatchUpBytes, 0)
 	return d
 }
 
@@ -269,6 +300,7 @@ func (c *Config) core(random Random) CoreConfig {
 		MaxUncommittedBytes: c.MaxUncommittedBytes,
 		MaxApplyBytes:       c.MaxApplyBytes,
 		Random:              random,
+		Clock:               c.Clock,
 		Events:              true,
 	}
 }

@@ -27,6 +27,7 @@ type loneCore struct {
 	logReads  []LogRead
 	sends     []SendSnapshot
 	answers   []ReadState
+	events    []Event
 }
 
 // newLoneCore starts core 1 of a group of n voters in the given term, with a
@@ -104,6 +105,7 @@ func (c *loneCore) drain() {
 	c.logReads = append(c.logReads, rd.LogReads...)
 	c.sends = append(c.sends, rd.Snapshots...)
 	c.answers = append(c.answers, rd.Reads...)
+	c.events = append(c.events, rd.Events...)
 	if rd.Restore != nil {
 		c.restores = append(c.restores, rd.Restore)
 	}

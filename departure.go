@@ -41,7 +41,7 @@ func (r *Raft) depart(id NodeID) {
 	if len(l.departures) < maxDepartures && !slices.ContainsFunc(l.departures, func(d departure) bool { return d.id == id }) {
 		until := r.now.Add(farewellTimeouts * r.cfg.ElectionTimeout)
 		l.departures = append(l.departures, departure{id: id, removal: r.members.latest().Index, until: until})
-		r.event(Event{Kind: EventFarewell, Peer: id})
+		r.event(Event{Kind: EventFarewellBegun, Peer: id})
 	}
 }
 
@@ -114,7 +114,7 @@ func (r *Raft) endDepartures(over func(*departure) bool) {
 		if !over(&d) {
 			return false
 		}
-		r.event(Event{Kind: EventFarewell, Peer: d.id})
+		r.event(Event{Kind: EventFarewellEnded, Peer: d.id})
 		return true
 	})
 }

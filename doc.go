@@ -95,6 +95,23 @@
 // Node.TransferLeadership hands leadership over to a member that has all of the
 // log, within an election timeout. Node.Close does it by itself.
 //
+// # Backups
+//
+// Node.ExportSnapshot writes a backup to a file, and ImportSnapshot puts it into
+// the empty storage of each founding member of a new cluster, which then starts
+// with what was in it. A backup serves to found a cluster, and for nothing else:
+// a member that loses its storage is started empty, see above.
+//
+// # What can be observed
+//
+// Whatever happens to a node that its operator may want to know is an Event,
+// which Config.OnEvent receives in order; Config.Logger writes the same events
+// as log lines, and there are no others. Node.Status is the replica's state at
+// one moment, on a leader with what it knows of every other member: how far
+// each is, what is on the way to it, when it was heard from. Node.Metrics are
+// counters, gauges and histograms with stable names and units, for an adapter
+// to any monitoring system; docs/metrics.md in the repository lists them.
+//
 // # What must not be done
 //
 //   - Give two nodes the same ID, or a removed node's ID to another one, ever.

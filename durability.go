@@ -81,6 +81,15 @@ func (w *writePipeline) durableBelow(limit Index) Index {
 	return limit
 }
 
+// writeSince is when the oldest write that is under way was handed out, Never if
+// there is none.
+func (r *Raft) writeSince() Instant {
+	if len(r.writes.inFlight) == 0 {
+		return Never
+	}
+	return r.writes.inFlight[0].since
+}
+
 // stalled is the time from which on the disk has stalled, if nothing becomes
 // durable before: an election timeout after the oldest write under way.
 func (r *Raft) stalled() Instant {
@@ -207,6 +216,9 @@ func (r *Raft) Ready() Ready {
 	} else if r.following.ackNow {
 		r.acknowledge()
 	}
+	if r.cfg.Events && r.role == Leader {
+		r.watch()
+	}
 	rd := Ready{
 		Committed: r.takeCommitted(),
 		Restore:   r.takeRestore(),
@@ -256,10 +268,11 @@ func (r *Raft) takeWrite() Write {
 
 // applyState is how far the state machine is.
 type applyState struct {
-	handedOut Index   // everything up to here has been handed out by Ready
-	batch     []Entry // memory of Ready.Committed, and what a LogRead for it brought
-	fetched   bool    // batch was brought by a LogRead and comes with the next Ready
-	reading   Index   // Lo of the LogRead under way, 0: none
+	handedOut Index    // everything up to here has been handed out by Ready
+	stamp     interval // of the entry there, as far as it is known
+	batch     []Entry  // memory of Ready.Committed, and what a LogRead for it brought
+	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
+	reading   Index    // Lo of the LogRead under way, 0: none
 	// restoring is the snapshot that must be restored before anything is
 	// applied; restoreDue says that Ready has not handed it out yet.
 	restoring  *Snapshot
@@ -284,24 +297,32 @@ func (r *Raft) Applied(now Instant, index Index) {
 		index = min(index, a.handedOut)
 	}
 	r.applied = max(r.applied, index)
+	if r.applied > a.handedOut { // restored
+		a.handedOut, a.stamp = r.applied, interval{}
+		if s := a.restoring; r.applied == s.Index {
+			a.stamp = interval{s.Earliest, s.Latest}
+		}
+	}
 	if a.restoring != nil && !a.restoreDue && r.applied >= a.restoring.Index {
 		a.restoring = nil
 	}
-	a.handedOut = max(a.handedOut, r.applied)
 	r.members.forget(min(r.commit, r.applied))
 }
+
+// applying reports whether the state machine is at work on what Ready has handed
+// out, or has a snapshot to restore.
+func (r *Raft) applying() bool { return r.apply.restoring != nil || r.apply.handedOut > r.applied }
 
 // takeCommitted returns what is committed and durable here and comes next, if
 // all that was handed out before has been applied.
 func (r *Raft) takeCommitted() []Entry {
 	a := &r.apply
-	if a.restoring != nil || a.handedOut > r.applied {
+	if r.applying() {
 		return nil
 	}
 	if a.fetched {
 		a.fetched = false
-		a.handedOut += Index(len(a.batch))
-		return a.batch
+		return a.handOut()
 	}
 	lo, hi := r.applied+1, min(r.commit, r.durable())+1
 	w := &r.log.window
@@ -316,7 +337,13 @@ func (r *Raft) takeCommitted() []Entry {
 	// Copied, since the window's memory moves on while this is applied.
 	clear(a.batch)
 	a.batch = append(a.batch[:0], w.slice(lo, w.fit(lo, hi, r.cfg.MaxApplyBytes))...)
+	return a.handOut()
+}
+
+// handOut returns the batch, which is handed out now.
+func (a *applyState) handOut() []Entry {
 	a.handedOut += Index(len(a.batch))
+	a.stamp = intervalOf(&a.batch[len(a.batch)-1])
 	return a.batch
 }
 

@@ -248,6 +248,7 @@ func (r *Raft) recordVote(m *Message) {
 // write.
 func (r *Raft) tickLeader() {
 	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {
+		r.reportStepDown()
 		r.becomeFollower(r.term, 0)
 		return
 	}

@@ -93,6 +93,22 @@ func (e *IdentityError) Error() string {
 		e.Stored.Node, e.Stored.Cluster, e.Given.Node, e.Given.Cluster)
 }
 
+// AheadError says that a state machine that is durable by itself has applied
+// entries that its storage does not hold. No entry is applied before it is
+// durable, so the storage has lost what it had made durable, or is another
+// one's. To go on would be to take other entries for those that were applied.
+//
+// Such a node has lost its disk: take away what is left of both, the storage
+// and the state machine, and start it again, empty and without Bootstrap.
+type AheadError struct {
+	Applied Index // what the state machine's LastApplied says
+	Last    Index // the last entry that the storage holds
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("raft: the state machine has applied entry %d, and the storage has lost what lies above %d", e.Applied, e.Last)
+}
+
 // IndexRange is the entries First to Last of a group, both included.
 type IndexRange struct {
 	Group       GroupID

@@ -42,10 +42,10 @@ func ExampleNode_ChangeMembership() {
 	check(second.ChangeMembership(ctx, raft.Remove(1)))
 
 	<-first.Done() // it is told
-	fmt.Println(errors.Is(first.Err(), raft.ErrRemoved), second.Status().Membership)
+	fmt.Println(errors.Is(first.Err(), raft.ErrRemoved), second.Status().Membership.Members)
 	sum, err := second.Propose(ctx, []byte{2})
 	fmt.Println(sum, err)
 	// Output:
-	// true {[{2 two true false false Stay}]}
+	// true [{2 two true false false Stay}]
 	// 42 <nil>
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"io"
 	"sync"
-	"sync/atomic"
-
-	"go.uber.org/zap"
 )
 
 // An executor runs a replica: it keeps it behind one mutex. No channel and no
@@ -22,12 +19,14 @@ type executor struct {
 	cfg     Config
 	env     environment
 	machine machine
-	log     *zap.Logger
+	cluster string // that this node is in
+	events  eventQueue
 
 	// methods of its own, as values that are made once
 	saved       func(error)
 	applyNext   func() bool
 	readNextLog func() bool
+	reportNext  func() bool
 
 	ctx    context.Context // ends with the replica
 	cancel context.CancelFunc
@@ -50,8 +49,6 @@ type executor struct {
 	// addresses holds those of all who have been members in this process's
 	// time; guarded by peersMu.
 	addresses map[NodeID]string
-
-	ignored atomic.Uint64 // messages
 }
 
 // machine is a StateMachine without the type of its results.
@@ -63,6 +60,8 @@ type machine interface {
 	release()
 	snapshot() (io.WriterTo, error)
 	restore(r io.Reader) error
+	// lastApplied is what a state machine that is durable by itself holds.
+	lastApplied() Index
 }
 
 func newExecutor(cfg Config, m machine, env environment) *executor {
@@ -70,7 +69,7 @@ func newExecutor(cfg Config, m machine, env environment) *executor {
 		cfg:     cfg,
 		env:     env,
 		machine: m,
-		log:     cfg.Logger.With(zap.Uint64("node", uint64(cfg.ID)), zap.Uint64("group", uint64(cfg.Group))),
+		events:  newEventQueue(&cfg),
 		done:    make(chan struct{}),
 		idle:    make(chan struct{}),
 		armed:   Never,
@@ -79,7 +78,7 @@ func newExecutor(cfg Config, m machine, env environment) *executor {
 		addresses: make(map[NodeID]string),
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
-	x.saved, x.applyNext, x.readNextLog = x.writeEnded, x.applyStep, x.readStep
+	x.saved, x.applyNext, x.readNextLog, x.reportNext = x.writeEnded, x.applyStep, x.readStep, x.reportStep
 	return x
 }
 
@@ -98,7 +97,12 @@ func (x *executor) unlock() {
 		fx = r.fx
 		r.fx = effectsPool.Get().(*effects)
 	}
-	var apply, read bool
+	var apply, read, report bool
+	if fx != nil {
+		if report = x.events.put(fx.events); report {
+			x.working++
+		}
+	}
 	if r.ended == nil {
 		if r.moved {
 			r.moved = false
@@ -128,6 +132,9 @@ func (x *executor) unlock() {
 	if read {
 		x.env.run(x.readNextLog)
 	}
+	if report {
+		x.env.run(x.reportNext)
+	}
 	if fx == nil {
 		return
 	}
@@ -142,7 +149,9 @@ func (x *executor) unlock() {
 			x.env.run(func() bool { x.sendSnapshot(s.Message); return false })
 		}
 	}
-	x.report(fx.events)
+	if movesPeers(fx.events) {
+		x.syncPeers()
+	}
 	fx.reset()
 	effectsPool.Put(fx)
 }
@@ -220,7 +229,7 @@ func (x *executor) send(messages []Message) { x.cfg.Transport.Send(messages) }
 
 func (x *executor) compact(through Index) {
 	if err := x.cfg.Storage.Compact(through); err != nil {
-		x.log.Warn("log not compacted", zap.Uint64("through", uint64(through)), zap.Error(err))
+		x.replica.event(Event{Kind: EventLogNotCompacted, Index: through, Err: err})
 	}
 }
 
@@ -268,7 +277,7 @@ func (x *executor) applyStep() bool {
 		return true
 	}
 	x.mu.Lock()
-	t, ok := x.replica.nextTask()
+	t, ok := x.replica.nextTask(x.now())
 	if !ok {
 		x.applying = false
 		x.working--
@@ -291,6 +300,7 @@ func (x *executor) applyStep() bool {
 func (x *executor) reportJob() {
 	j, r := &x.job, x.replica
 	x.mu.Lock()
+	r.taskEnds(x.now(), &j.task)
 	switch {
 	case j.task.kind == taskApply:
 		r.applied(x.now(), &j.task, j.err)

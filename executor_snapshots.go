@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-
-	"go.uber.org/zap"
 )
 
 // What the executor does about snapshots outside the lock; replica_snapshots.go holds
@@ -56,9 +54,6 @@ func (w *snapshotWrite) step() bool {
 
 // snapshotTaken says how taking a snapshot ended. mu is held.
 func (x *executor) snapshotTaken(meta Snapshot, err error) {
-	if err != nil {
-		x.log.Error("no snapshot taken", zap.Uint64("index", uint64(meta.Index)), zap.Error(err))
-	}
 	x.replica.snapshotTaken(x.now(), meta, err)
 }
 
@@ -107,9 +102,6 @@ func (x *executor) sendSnapshot(m Message) {
 func (x *executor) snapshotSent(to NodeID, index Index, err error) {
 	x.mu.Lock()
 	x.working--
-	if err != nil && x.replica.ended == nil {
-		x.log.Warn("snapshot not sent", zap.Uint64("to", uint64(to)), zap.Uint64("index", uint64(index)), zap.Error(err))
-	}
 	x.replica.snapshotSent(x.now(), to, index, err)
 	x.unlock()
 }
@@ -148,7 +140,7 @@ func (x *executor) endReceive(m *Message, err error) error {
 	return err
 }
 
-// copySnapshot copies the data of a received snapshot, and checks it.
+// copySnapshot copies the data of a snapshot, and checks it.
 func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	sum := crc32.New(castagnoli)
 	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(body, int64(min(s.Size, 1<<62))+1))
@@ -156,9 +148,9 @@ func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	case err != nil:
 		return err
 	case uint64(n) != s.Size:
-		return fmt.Errorf("raft: received %d bytes, or more, of a snapshot of %d", n, s.Size)
+		return fmt.Errorf("raft: got %d bytes, or more, of a snapshot of %d", n, s.Size)
 	case sum.Sum32() != s.Checksum:
-		return fmt.Errorf("raft: received a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
+		return fmt.Errorf("raft: got a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
 	}
 	return nil
 }

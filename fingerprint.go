@@ -2,6 +2,7 @@ package raft
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -59,6 +60,8 @@ func (f *fingerprint) log(l *raftLog) {
 	f.snapshot(&l.snapshot)
 	f.number(uint64(l.window.first))
 	f.entries(l.window.entries[l.window.head:l.window.tail])
+	f.interval(l.stamp)
+	f.flag(l.stamped)
 }
 
 func (f *fingerprint) peer(r *Raft, p *progress) {
@@ -70,7 +73,7 @@ func (f *fingerprint) peer(r *Raft, p *progress) {
 	f.number(uint64(p.match), uint64(p.next), uint64(p.verified), p.mark, uint64(p.unmark), p.round)
 	f.since(p.contact, r.cfg.ElectionTimeout)
 	f.since(p.sent, r.cfg.HeartbeatInterval)
-	f.number(p.sentRound, p.resume, uint64(p.reading), p.window, p.bytes, uint64(p.depth), uint64(len(p.inFlight)))
+	f.number(p.sentRound, p.resume, uint64(p.reading), uint64(p.snapshot), p.window, p.bytes, uint64(p.depth), uint64(len(p.inFlight)))
 	for _, flight := range p.inFlight {
 		f.number(uint64(flight.last), flight.bytes)
 	}
@@ -92,6 +95,7 @@ func (f *fingerprint) writes(w *writePipeline, timeout time.Duration) {
 
 func (f *fingerprint) apply(a *applyState) {
 	f.number(uint64(a.handedOut), uint64(a.reading))
+	f.interval(a.stamp)
 	f.flag(a.fetched)
 	if a.fetched {
 		f.entries(a.batch)
@@ -139,7 +143,13 @@ func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.until(l.transferUntil)
 	f.flag(l.handedOver)
 	f.flag(l.resigning)
+	f.number(l.deferral.lease, l.deferral.latest)
+	f.until(l.deferral.until)
+	f.until(l.deferral.recheck)
+	f.interval(l.lease)
 }
+
+func (f *fingerprint) interval(i interval) { f.number(i.earliest, i.latest) }
 
 // outputs are what the next Ready hands over. Events are not among them: they
 // decide nothing.
@@ -196,11 +206,12 @@ func (f *fingerprint) optionalSnapshot(s *Snapshot) {
 }
 
 func (f *fingerprint) snapshot(s *Snapshot) {
-	f.number(uint64(s.Index), uint64(s.Term), uint64(s.MembershipIndex), s.Size, uint64(s.Checksum))
+	f.number(uint64(s.Index), uint64(s.Term), uint64(s.MembershipIndex), s.Size, uint64(s.Checksum), s.Earliest, s.Latest)
 	f.membership(&s.Membership)
 }
 
 func (f *fingerprint) membership(m *Membership) {
+	f.number(m.Lease)
 	f.unordered(len(m.Members), func(i int) {
 		member := &m.Members[i]
 		f.node(member.ID)
@@ -208,9 +219,17 @@ func (f *fingerprint) membership(m *Membership) {
 		f.flag(member.Outgoing)
 		f.flag(member.Leaving)
 		f.number(uint64(member.Intent))
-		f.number(uint64(len(member.Address)))
-		f.b = append(f.b, member.Address...)
+		f.address(member.Address)
 	})
+}
+
+// address takes one that is a node's id, in decimal, for that node's.
+func (f *fingerprint) address(a string) {
+	if id, err := strconv.ParseUint(a, 10, 64); err == nil && id < uint64(len(f.rename)) {
+		a = strconv.FormatUint(uint64(f.rename[id]), 10)
+	}
+	f.number(uint64(len(a)))
+	f.b = append(f.b, a...)
 }
 
 // unordered writes down n things whose order does not matter.

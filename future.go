@@ -7,6 +7,7 @@ type future struct {
 	done  chan error // of capacity 1: the call's end
 	owner any        // the *call[R] that it is part of
 	data  []byte     // a proposal's command
+	began Instant    // when the replica took it
 
 	seq  uint64      // a proposal's sequence number, 0 before it has one
 	list *futureList // the list that it is in, if any

@@ -31,6 +31,8 @@ func inspect(r *Raft, v *bridge.View) {
 
 	latest := r.members.latest()
 	v.Membership, v.MembershipIndex, v.Removed = &latest.Membership, latest.Index, r.members.removed
+	committed := r.members.committed(r.commit)
+	v.Committed, v.CommittedIndex = &committed.Membership, committed.Index
 	inspectPeers(r, v)
 }
 

@@ -25,6 +25,11 @@ type raftLog struct {
 	runs     []TermRun
 	snapshot Snapshot // the newest one here
 	window   window
+
+	// stamp is the clock interval of the last entry that has one, as far as
+	// that is in memory; stamped says that it is the last entry's.
+	stamp   interval
+	stamped bool
 }
 
 func newLog(s *State) raftLog {
@@ -33,6 +38,7 @@ func newLog(s *State) raftLog {
 		l.baseTerm = l.snapshot.Term
 	}
 	l.window.first = l.last + 1
+	l.restamp()
 	return l
 }
 
@@ -97,6 +103,21 @@ func (l *raftLog) append(e *Entry) {
 		l.runs = append(l.runs, TermRun{First: e.Index, Term: e.Term})
 	}
 	l.window.push(e)
+	if l.stamped = e.Latest != 0; l.stamped {
+		l.stamp = intervalOf(e)
+	}
+}
+
+// restamp finds out the clock interval of the last entry, where it can.
+func (l *raftLog) restamp() {
+	l.stamp = interval{}
+	switch w := &l.window; {
+	case l.last == l.snapshot.Index:
+		l.stamp = interval{l.snapshot.Earliest, l.snapshot.Latest}
+	case w.len() > 0 && l.last >= w.first:
+		l.stamp = intervalOf(w.at(l.last))
+	}
+	l.stamped = l.stamp.known()
 }
 
 // truncate removes the entries from i on.
@@ -106,6 +127,7 @@ func (l *raftLog) truncate(i Index) {
 		l.runs = l.runs[:n-1]
 	}
 	l.window.truncate(i)
+	l.restamp()
 }
 
 // compact forgets the entries up to through, which the snapshot covers.
@@ -135,6 +157,7 @@ func (l *raftLog) reset(s Snapshot) {
 	l.base, l.baseTerm, l.last = s.Index, s.Term, s.Index
 	l.runs = l.runs[:0]
 	l.window.reset(s.Index + 1)
+	l.restamp()
 }
 
 // check returns those of the entries that the storage has read which were

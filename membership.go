@@ -97,6 +97,9 @@ func checkMembership(m *raftpb.Membership) error {
 	if len(m.Members) > maxMembers {
 		return fmt.Errorf("membership of %d members, more than %d", len(m.Members), maxMembers)
 	}
+	if m.Lease > uint64(MaxLease) {
+		return fmt.Errorf("membership with leases of %d ns, longer than %v", m.Lease, MaxLease)
+	}
 	voters, intended, joint := 0, 0, isJoint(m)
 	for i, member := range m.Members {
 		if member.Intent == IntentVoter || member.Intent == IntentStay && member.Voter {

@@ -62,8 +62,10 @@ func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("%w: %w", ErrNotCommitted, err)
 	}
-	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit {
-		return none, tooLarge(len(command), limit)
+	if limit := n.x.cfg.MaxEntryBytes; len(command) > limit { // before it is copied
+		n.x.mu.Lock()
+		defer n.x.mu.Unlock()
+		return none, n.x.replica.refuse(tooLarge(len(command), limit))
 	}
 	c := n.newCall()
 	defer n.free(c)
@@ -139,7 +141,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 // beside it the cause: ctx.Err(), or what ended this node. The change may go on
 // then, and may be asked for again.
 func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error {
-	err, given := n.await(ctx, func(f *future) error { return n.x.replica.changeMembership(n.x.now(), f, changes) })
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.changeMembership(n.x.now(), f, changes) }, n.x.replica.abandonMember)
 	if given {
 		return fmt.Errorf("raft: change of membership: %w: %w", ErrOutcomeUnknown, err)
 	}
@@ -155,16 +157,16 @@ func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error
 // does; ErrTransferring when another target is being tried; a *MembershipError
 // when no such voter could lead; ctx.Err(), ErrClosed, ErrStopped.
 func (n *Node[R]) TransferLeadership(ctx context.Context, to NodeID) error {
-	err, given := n.await(ctx, func(f *future) error { return n.x.replica.transferLeadership(n.x.now(), f, to) })
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.transferLeadership(n.x.now(), f, to) }, n.x.replica.abandonMember)
 	if given {
 		return fmt.Errorf("raft: transfer of leadership: %w", err)
 	}
 	return err
 }
 
-// await begins a call about members and waits for its end, or gives it up when
-// ctx ends.
-func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err error, given bool) {
+// await begins a call and waits for its end, or gives it up when ctx ends, by
+// abandon, which returns false if it has ended.
+func (n *Node[R]) await(ctx context.Context, begin func(*future) error, abandon func(*future) bool) (err error, given bool) {
 	if err := ctx.Err(); err != nil {
 		return err, true
 	}
@@ -181,7 +183,7 @@ func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err err
 	case <-ctx.Done():
 	}
 	n.x.mu.Lock()
-	given = n.x.replica.abandonMember(f)
+	given = abandon(f)
 	n.x.unlock()
 	if given {
 		return ctx.Err(), true
@@ -189,11 +191,19 @@ func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err err
 	return <-f.done, false
 }
 
-// Status returns the replica's state at this moment.
+// Status returns the replica's state at this moment, on a leader with its view
+// of every other member.
 func (n *Node[R]) Status() Status {
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
 	return n.x.replica.core.Status()
+}
+
+// Metrics returns the node's figures at this moment.
+func (n *Node[R]) Metrics() Metrics {
+	n.x.mu.Lock()
+	defer n.x.mu.Unlock()
+	return n.x.replica.allMetrics()
 }
 
 // Done is closed when the replica has ended, by Close or by a failure of its
@@ -268,3 +278,10 @@ func (m *typedMachine[R]) release() {
 func (m *typedMachine[R]) snapshot() (io.WriterTo, error) { return m.sm.Snapshot() }
 
 func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }
+
+func (m *typedMachine[R]) lastApplied() Index {
+	if durable, ok := m.sm.(DurableStateMachine[R]); ok {
+		return durable.LastApplied()
+	}
+	return 0
+}

@@ -2,17 +2,11 @@ package raft
 
 import "github.com/seed-6281cb22/raft/internal/quorum"
 
-// replicationState is how a leader sends entries to a peer.
-type replicationState uint8
-
+// PeerState, in the words of the core.
 const (
-	// probing: where the logs agree is not known yet; one message at a time.
-	probing replicationState = iota
-	// replicating: entries are sent as they come, before earlier ones are
-	// acknowledged (dissertation §10.2.1, pipelining).
-	replicating
-	// sendingSnapshot: the peer needs entries that the log no longer holds.
-	sendingSnapshot
+	probing         = PeerProbing
+	replicating     = PeerReplicating
+	sendingSnapshot = PeerSnapshot
 )
 
 // maxInFlight bounds the AppendEntries with entries that a leader has on the
@@ -26,7 +20,7 @@ type progress struct {
 	voter, outgoing bool // as in the membership in force
 	vote            quorum.Vote
 
-	state  replicationState
+	state  PeerState
 	marked bool // its storage is marked: it counts in no quorum
 	paused bool // probing: nothing more until an answer, to the probe or to a later round
 	notify bool // an AppendEntries is due, with or without entries
@@ -50,6 +44,9 @@ type progress struct {
 	// pipeline collapsed, see recovering; 0: they may be.
 	resume  uint64
 	reading Index // Lo of the LogRead under way, 0: none
+	// snapshot is the index of the snapshot that it is being sent, or catches
+	// up from: what comes after it is needed next. 0: none.
+	snapshot Index
 
 	// flow control: what is on the way and not yet received there, as far
 	// as it has told, within the window that it has advertised.
@@ -57,6 +54,8 @@ type progress struct {
 	inFlight []flight
 	depth    int    // how many there may be
 	bytes    uint64 // sum over inFlight
+
+	told peerReport // see watch
 }
 
 // flight is one AppendEntries with entries, on its way.

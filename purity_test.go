@@ -17,15 +17,15 @@ import (
 // coreFiles are the files of the core, which is a function from (state, input)
 // to (state, output).
 var coreFiles = []string{
-	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "snapshot.go",
-	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "clone.go", "fingerprint.go",
+	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "lease.go", "snapshot.go",
+	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "watch.go", "status.go", "clone.go", "fingerprint.go",
 	"internal/quorum/quorum.go", "internal/quorum/vote.go",
 }
 
 // coreImports is what they may import, and of those with impure parts what
 // they may use.
 var coreImports = map[string][]string{
-	"cmp": nil, "errors": nil, "slices": nil, "sort": nil, "unicode/utf8": nil,
+	"cmp": nil, "errors": nil, "slices": nil, "sort": nil, "strconv": nil, "unicode/utf8": nil,
 	"fmt":                                  {"Sprintf", "Errorf"},
 	"time":                                 {"Duration", "Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"},
 	"github.com/seed-6281cb22/raft/raftpb": nil,

@@ -64,8 +64,10 @@ type Raft struct {
 // For the first start of a founding member that is a State whose Snapshot has
 // index 0 and the founding membership, saved before.
 //
-// The state machine is taken to be empty: if initial has a snapshot, the first
-// Ready asks to restore it.
+// The state machine holds all up to cfg.Applied, and nothing if that is 0. If
+// initial has a snapshot, and the log no longer reaches back to there, the first
+// Ready asks to restore it. An *AheadError says that the state machine holds
+// more than initial.
 func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -77,6 +79,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if err := checkState(&initial); err != nil {
 		return nil, err
 	}
+	if cfg.Applied > initial.Last {
+		return nil, &AheadError{Applied: cfg.Applied, Last: initial.Last}
+	}
 	r := &Raft{
 		cfg:      cfg,
 		now:      now,
@@ -84,7 +89,7 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 		votedFor: initial.HardState.Vote,
 		unmarked: initial.HardState.Unmarked,
 		log:      newLog(&initial),
-		commit:   max(initial.HardState.Commit, initial.Snapshot.Index),
+		commit:   max(initial.HardState.Commit, initial.Snapshot.Index, cfg.Applied), // what is applied is committed
 	}
 	r.members.reset(initial.Snapshot, initial.Memberships)
 	r.syncPeers()
@@ -93,7 +98,9 @@ func New(cfg CoreConfig, initial State, now Instant) (*Raft, error) {
 	if !r.unmarked {
 		r.mark = cfg.Random.Uint64()
 	}
-	if s := initial.Snapshot; s.Index > 0 {
+	if cfg.Applied > 0 && cfg.Applied >= r.log.base {
+		r.applied, r.apply.handedOut = cfg.Applied, cfg.Applied
+	} else if s := initial.Snapshot; s.Index > 0 {
 		r.apply.restore(s)
 	}
 	if s := initial.Snapshot; s.Term > r.term {
@@ -152,6 +159,9 @@ func checkState(s *State) error {
 	if s.Snapshot.Term > MaxTerm || (s.Snapshot.Index == 0) != (s.Snapshot.Term == 0) {
 		return bad("a snapshot at %d of term %d", s.Snapshot.Index, s.Snapshot.Term)
 	}
+	if !validInterval(s.Snapshot.Earliest, s.Snapshot.Latest) {
+		return bad("a snapshot of %d … %d", s.Snapshot.Earliest, s.Snapshot.Latest)
+	}
 	if s.Snapshot.Index > 0 || len(s.Snapshot.Membership.Members) > 0 {
 		if err := checkMembership(&s.Snapshot.Membership); err != nil {
 			return bad("snapshot: %v", err)
@@ -190,27 +200,6 @@ func (r *Raft) Last() Index { return r.log.last }
 // Err returns why the core has stopped for good, or nil.
 func (r *Raft) Err() error { return r.err }
 
-// Status returns the state.
-func (r *Raft) Status() Status {
-	return Status{
-		ID:         r.cfg.ID,
-		Group:      r.cfg.Group,
-		Role:       r.role,
-		Term:       r.term,
-		Leader:     r.leader,
-		Commit:     r.commit,
-		Applied:    r.applied,
-		Durable:    r.durable(),
-		First:      r.log.base + 1,
-		Last:       r.log.last,
-		Snapshot:   r.log.snapshot.Index,
-		Marked:     !r.unmarked,
-		Removed:    r.members.removed,
-		Membership: r.members.latest().Membership,
-		Ignored:    r.ignored,
-	}
-}
-
 // advance takes the time of an input. Time never goes backwards here.
 func (r *Raft) advance(now Instant) {
 	r.now = max(r.now, now)
@@ -236,7 +225,8 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline())
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline(),
+			r.deferralDeadline())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
 	}
@@ -354,7 +344,8 @@ func (r *Raft) checkMessage(m *Message) error {
 		return r.checkAppendEntries(m, bad)
 	case raftpb.InstallSnapshot:
 		s := m.Snapshot
-		if s == nil || s.Index == 0 || s.Index > MaxIndex || s.Term == 0 || s.Term > m.Term || s.MembershipIndex > s.Index {
+		if s == nil || s.Index == 0 || s.Index > MaxIndex || s.Term == 0 || s.Term > m.Term || s.MembershipIndex > s.Index ||
+			!validInterval(s.Earliest, s.Latest) {
 			return bad("no valid snapshot")
 		}
 		if err := checkMembership(&s.Membership); err != nil {
@@ -383,6 +374,9 @@ func (r *Raft) checkAppendEntries(m *Message, bad func(string, ...any) error) er
 			return bad("entry %d of term %d after entry %d of term %d", e.Index, e.Term, index-1, term)
 		}
 		term = e.Term
+		if !validInterval(e.Earliest, e.Latest) {
+			return bad("entry %d was created at %d … %d", e.Index, e.Earliest, e.Latest)
+		}
 		switch e.Type {
 		case EntryCommand, EntryEmpty:
 		case EntryMembership:
@@ -452,10 +446,12 @@ func (r *Raft) becomeLeader() {
 	r.leading = leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
+		watched:   commitWatch{commit: r.commit, since: r.now},
 	}
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)
 	}
+	r.deferCommits()
 	r.event(Event{Kind: EventRole})
 	// The founding leader's first entry states the founding membership, so
 	// that a member who has no Bootstrap finds it in the log.
@@ -475,10 +471,12 @@ func (r *Raft) hardState() HardState {
 // setHardState is the only place where term, vote and mark change.
 func (r *Raft) setHardState(term Term, vote NodeID, unmarked bool) {
 	if r.unmarked != unmarked {
-		r.event(Event{Kind: EventMarked})
+		kind := EventUnmarked
 		if !unmarked {
+			kind = EventMarked
 			r.mark = r.cfg.Random.Uint64()
 		}
+		r.event(Event{Kind: kind})
 	}
 	r.term, r.votedFor, r.unmarked = term, vote, unmarked
 	r.writes.touchHardState()

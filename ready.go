@@ -1,6 +1,9 @@
 package raft
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Instant is a time as the host's monotonic clock has it: the duration since
 // an origin that the host chooses. The core has no clock of its own.
@@ -21,6 +24,21 @@ const (
 	Candidate                // asks for votes
 	Leader                   // replicates its log to the others
 )
+
+// String returns the role's name.
+func (r Role) String() string {
+	switch r {
+	case Follower:
+		return "follower"
+	case PreCandidate:
+		return "pre-candidate"
+	case Candidate:
+		return "candidate"
+	case Leader:
+		return "leader"
+	}
+	return fmt.Sprintf("role %d", uint8(r))
+}
 
 // Ready is everything that the core wants done. What Ready() returned is
 // handed over: it does not come again.

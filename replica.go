@@ -41,6 +41,8 @@ type replica struct {
 	members   memberCalls
 	apply     applying
 	snapshots snapshots
+	watched   watched
+	metrics   metrics
 
 	batch  []Entry   // reused by admission
 	outbox []Message // the replica's own messages, sent by the next drain
@@ -90,8 +92,11 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r := &replica{core: core, cfg: cfg, incarnation: incarnation, io: io, fx: new(effects)}
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
+	r.watched.applying = Never
 	r.snapshots.newest = initial.Snapshot.Index
-	r.snapshots.incoming = initial.Snapshot.Index > 0 // the core will ask to restore it
+	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
+	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
+	r.apply.index = core.applied
 	return r
 }
 
@@ -100,6 +105,7 @@ func (r *replica) step(now Instant, messages []Message) {
 	if r.ended != nil {
 		return
 	}
+	r.metrics.countReceived(messages)
 	for i := range messages {
 		m := &messages[i]
 		if m.Group != r.cfg.Group || m.To != r.cfg.ID || m.From == r.cfg.ID {
@@ -154,6 +160,9 @@ func (r *replica) persisted(now Instant) {
 	if r.ended != nil {
 		return
 	}
+	if since := r.core.writeSince(); since != Never {
+		r.metrics.WriteLatency.since(since, now)
+	}
 	r.durable++
 	r.core.Persisted(now, r.durable)
 	r.settle(now)
@@ -184,6 +193,7 @@ func (r *replica) unreachable(now Instant, peer NodeID) {
 	if r.ended != nil {
 		return
 	}
+	r.metrics.Unreachable++
 	r.core.Unreachable(now, peer)
 	r.settle(now)
 }
@@ -209,6 +219,7 @@ func (r *replica) settle(now Instant) {
 		// may be what others wait for.
 		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()
 	}
+	r.watch(now)
 }
 
 // drain hands out everything that the core wants done. Of a Ready's slices
@@ -220,18 +231,27 @@ func (r *replica) drain(now Instant) {
 		if s := rd.Write.Snapshot; s != nil && s.Index > 0 {
 			r.snapshots.installing = true
 		}
+		r.metrics.countWrite(&rd.Write)
 		r.io.save(rd.Write) // before the messages: the disk is the slowest
 	}
 	if len(rd.Messages) > 0 {
 		r.io.send(rd.Messages)
+		r.metrics.countSent(rd.Messages)
 	}
 	if len(r.outbox) > 0 {
 		r.io.send(r.outbox)
+		r.metrics.countSent(r.outbox)
 		r.outbox, r.arena = reuse(r.outbox), reuse(r.arena)
 	}
 	r.fx.logReads = append(r.fx.logReads, rd.LogReads...)
 	r.fx.snapshots = append(r.fx.snapshots, rd.Snapshots...)
 	r.fx.events = append(r.fx.events, rd.Events...)
+	r.metrics.countEvents(rd.Events)
+	r.metrics.committed(now, r.core.Commit())
+	r.metrics.LogReads += uint64(len(rd.LogReads))
+	for i := range rd.Snapshots {
+		r.event(Event{Kind: EventSnapshotSending, Peer: rd.Snapshots[i].Message.To})
+	}
 	if rd.Restore != nil {
 		r.apply.push(task{kind: taskRestore, snapshot: *rd.Restore})
 	}
@@ -250,10 +270,15 @@ func (r *replica) end(cause error) {
 	if r.ended != nil {
 		return
 	}
+	if r.core.Err() != nil {
+		r.fx.events = append(r.fx.events, r.core.Ready().Events...)
+	}
+	r.event(Event{Kind: EventEnded, Err: cause})
 	r.ended = cause
 	r.endProposals(cause)
 	r.endReads(cause)
 	r.endMembers(cause)
+	r.endSnapshotCalls(MaxIndex, cause)
 }
 
 // complete ends a call. The future is no longer the replica's.

@@ -40,6 +40,7 @@ func (r *replica) syncTerm() {
 	if term := r.core.Term(); term != r.forward.term {
 		r.forward.enter(term, &r.proposals)
 		r.inbox.clear() // never admitted, and meant for that term's leader only
+		r.metrics.admissions = nil
 	}
 }
 
@@ -61,6 +62,7 @@ func (r *replica) admit(now Instant) {
 		}
 		r.answerForwarded(r.inbox.take(forwarded), first)
 		r.admitted(own, first+Index(forwarded))
+		r.metrics.admitted(now, forwarded+own, r.core.Last())
 	}
 }
 

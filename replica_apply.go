@@ -30,8 +30,8 @@ type applying struct {
 
 func (a *applying) push(t task) { a.tasks = append(a.tasks, t) }
 
-// nextTask removes and returns the first task.
-func (r *replica) nextTask() (task, bool) {
+// nextTask removes and returns the first task, which begins now.
+func (r *replica) nextTask(now Instant) (task, bool) {
 	a := &r.apply
 	if r.ended != nil || len(a.tasks) == 0 {
 		return task{}, false
@@ -40,6 +40,9 @@ func (r *replica) nextTask() (task, bool) {
 	n := copy(a.tasks, a.tasks[1:])
 	a.tasks[n] = task{}
 	a.tasks = a.tasks[:n]
+	if t.kind != taskRestore { // which takes as long as the data is large
+		r.watched.applying = now
+	}
 	return t, true
 }
 
@@ -58,17 +61,20 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		e := &t.entries[i]
 		bytes += len(e.Data)
 		if e.Term > r.apply.term {
-			r.loseBefore(e.Term)
+			r.loseBefore(now, e.Term)
 			r.apply.term = e.Term
 		}
 		if e.Type == EntryCommand {
-			r.met(e, commands)
+			r.met(now, e, commands)
 			commands++
 		}
 	}
 	r.apply.index = t.entries[len(t.entries)-1].Index
 	r.core.Applied(now, r.apply.index)
-	r.readsApplied()
+	r.readsApplied(now)
+	r.metrics.EntriesApplied += uint64(len(t.entries))
+	r.metrics.BytesApplied += uint64(bytes)
+	r.metrics.ApplyEntries.observe(uint64(len(t.entries)))
 	r.countApplied(len(t.entries), bytes)
 	r.settle(now)
 }
@@ -87,10 +93,12 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 		r.end(stopped(fmt.Errorf("restore snapshot: %w", err)))
 		return
 	}
-	r.skipTo(&opened)
+	r.event(Event{Kind: EventSnapshotRestored, Index: opened.Index})
+	r.skipTo(now, &opened)
 	r.apply.index, r.apply.term = opened.Index, max(r.apply.term, opened.Term)
 	r.snapshotRestored(opened.Index)
 	r.core.Applied(now, r.apply.index)
-	r.readsApplied()
+	r.readsApplied(now)
+	r.snapshotIfDue()
 	r.settle(now)
 }

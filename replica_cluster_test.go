@@ -272,7 +272,7 @@ func (s *simReplica) tick() {
 
 // work does the next task of the state machine.
 func (s *simReplica) work() bool {
-	t, ok := s.r.nextTask()
+	t, ok := s.r.nextTask(s.c.now)
 	if !ok {
 		return false
 	}

@@ -166,7 +166,7 @@ func (r *replica) forwardAnswered(now Instant, m *Message) {
 			continue
 		}
 		if m.Reject {
-			r.resolve(slot, refused(len(slot.data), m.Window), -1)
+			r.resolve(now, slot, refused(len(slot.data), m.Window), -1)
 			continue
 		}
 		f.answered(slot)

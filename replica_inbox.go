@@ -134,6 +134,7 @@ func (r *replica) takeEntry(key originKey, o *origin, e *Entry) {
 	case len(e.Data) > r.cfg.MaxEntryBytes:
 		answer.limit = uint64(r.cfg.MaxEntryBytes)
 	case !r.inbox.empty() && r.inbox.size()+len(e.Data)+proposalOverhead > r.cfg.MaxPendingBytes:
+		r.overload()
 	default:
 		r.inbox.put(Entry{Type: e.Type, Data: e.Data, Origin: e.Origin, Checksum: e.Checksum})
 		return

@@ -161,8 +161,14 @@ func (r *replica) settleMembers(events []Event) {
 // first entry on, that is the end of a change.
 func (r *replica) changeEnded(c *changeCall) (bool, error) {
 	core := r.core
-	if c.index == 0 || core.Commit() < c.index {
+	if c.index == 0 {
 		return false, nil
+	}
+	if core.Commit() < c.index {
+		// Terms in a log never decrease: beyond a committed entry of a later
+		// term its own cannot come any more, however short the log is.
+		term, known := core.log.term(core.Commit())
+		return known && term > c.term, errChangeLost
 	}
 	if term, known := core.log.term(c.index); known && term != c.term {
 		return true, errChangeLost
@@ -179,6 +185,9 @@ func (r *replica) changeEnded(c *changeCall) (bool, error) {
 
 // holds reports whether m is as the change wanted it.
 func (c *Change) holds(m *Membership) bool {
+	if c.kind == changeLease {
+		return m.Lease == uint64(c.lease)
+	}
 	i := slices.IndexFunc(m.Members, func(member Member) bool { return member.ID == c.id })
 	if i < 0 {
 		return c.kind == changeRemove

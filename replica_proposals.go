@@ -94,16 +94,19 @@ func (p *proposals) free(slot *pending) {
 // propose takes a proposal. An error refuses it.
 func (r *replica) propose(now Instant, f *future) error {
 	if err := r.refusal(); err != nil {
-		return err
+		return r.refuse(err)
 	}
 	if len(f.data) > r.cfg.MaxEntryBytes {
-		return tooLarge(len(f.data), r.cfg.MaxEntryBytes)
+		return r.refuse(tooLarge(len(f.data), r.cfg.MaxEntryBytes))
 	}
 	p := &r.proposals
 	size := len(f.data) + proposalOverhead
 	if p.bytes > 0 && p.bytes+size > r.cfg.MaxPendingBytes {
-		return ErrOverloaded
+		r.overload()
+		return r.refuse(ErrOverloaded)
 	}
+	r.metrics.Proposals++
+	f.began = now
 	p.bytes += size
 	p.waitingBytes += len(f.data)
 	p.waiting.push(f)
@@ -121,12 +124,14 @@ func (r *replica) abandon(f *future, cause error) (err error, ok bool) {
 	if f.list != nil {
 		r.dequeue(f)
 		p.bytes -= len(f.data) + proposalOverhead
+		r.metrics.ProposalsNotCommitted++
 		return fmt.Errorf("%w: %w", ErrNotCommitted, cause), true
 	}
 	slot := p.at(f.seq)
 	if slot == nil || slot.future != f {
 		return nil, false
 	}
+	r.metrics.ProposalsUnknown++
 	slot.future = nil // the slot stays: its sequence number is taken
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), true
 }
@@ -138,8 +143,9 @@ func (r *replica) dequeue(f *future) {
 }
 
 // resolve ends the pending proposal in slot.
-func (r *replica) resolve(slot *pending, err error, result int) {
+func (r *replica) resolve(now Instant, slot *pending, err error, result int) {
 	if slot.future != nil {
+		r.countProposal(now, slot.future, err)
 		r.fx.done = append(r.fx.done, completion{future: slot.future, err: err, result: result})
 	}
 	r.forward.answered(slot)
@@ -147,41 +153,41 @@ func (r *replica) resolve(slot *pending, err error, result int) {
 }
 
 // met resolves an own proposal that has been applied.
-func (r *replica) met(e *Entry, result int) {
+func (r *replica) met(now Instant, e *Entry, result int) {
 	if e.Origin.Node != r.cfg.ID || e.Origin.Incarnation != r.incarnation {
 		return
 	}
 	if slot := r.proposals.at(e.Origin.Sequence); slot != nil && slot.term == e.Term {
-		r.resolve(slot, nil, result)
+		r.resolve(now, slot, nil, result)
 	}
 }
 
 // loseBefore resolves the pending proposals that were given to leaders of
 // terms below term, of which an entry has just been met.
-func (r *replica) loseBefore(term Term) {
+func (r *replica) loseBefore(now Instant, term Term) {
 	p := &r.proposals
 	for s := p.first; s < p.next; s++ {
 		if slot := p.at(s); slot != nil && slot.term != 0 && slot.term < term {
-			r.resolve(slot, errLost, -1)
+			r.resolve(now, slot, errLost, -1)
 		}
 	}
 }
 
 // skipTo resolves the pending proposals that may be among the entries that a
 // snapshot covers.
-func (r *replica) skipTo(snapshot *Snapshot) {
+func (r *replica) skipTo(now Instant, snapshot *Snapshot) {
 	p := &r.proposals
 	for s := p.first; s < p.next; s++ {
 		slot := p.at(s)
 		switch {
 		case slot == nil || slot.term == 0:
 		case slot.term > snapshot.Term && slot.index != 0 && slot.index <= snapshot.Index:
-			r.resolve(slot, errLost, -1) // an earlier term's entry is committed at its index
+			r.resolve(now, slot, errLost, -1) // an earlier term's entry is committed at its index
 		case slot.term > snapshot.Term:
 			// What its leader appended lies above the snapshot.
 		case slot.term == snapshot.Term && slot.index > snapshot.Index:
 		default:
-			r.resolve(slot, errSkipped, -1)
+			r.resolve(now, slot, errSkipped, -1)
 		}
 	}
 }
@@ -191,11 +197,12 @@ func (r *replica) endProposals(cause error) {
 	p := &r.proposals
 	for f := p.waiting.head; f != nil; f = p.waiting.head {
 		r.dequeue(f)
+		r.metrics.ProposalsNotCommitted++
 		r.complete(f, fmt.Errorf("%w: %w", ErrNotCommitted, cause))
 	}
 	for s := p.first; s < p.next; s++ {
 		if slot := p.at(s); slot != nil && slot.term != 0 {
-			r.resolve(slot, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), -1)
+			r.resolve(0, slot, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), -1)
 		}
 	}
 	p.bytes = 0

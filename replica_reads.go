@@ -26,6 +26,8 @@ func (r *replica) readBarrier(now Instant, f *future) error {
 	if err := r.refusal(); err != nil {
 		return err
 	}
+	r.metrics.Reads++
+	f.began = now
 	r.reads.waiting.push(f)
 	r.moved = true
 	if r.mayAskRead(now) {
@@ -41,6 +43,7 @@ func (r *replica) abandonRead(f *future) bool {
 		return false
 	}
 	f.list.remove(f)
+	r.metrics.ReadsFailed++
 	return true
 }
 
@@ -93,7 +96,7 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 	}
 	q.asking, q.retryAt = false, now
 	if answer.Index <= r.apply.index {
-		r.completeReads(&q.asked)
+		r.completeReads(now, &q.asked)
 		return
 	}
 	if !q.asked.empty() {
@@ -104,12 +107,12 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 }
 
 // readsApplied ends the barriers whose index has been applied.
-func (r *replica) readsApplied() {
+func (r *replica) readsApplied(now Instant) {
 	q := &r.reads
 	kept := q.confirmed[:0]
 	for _, c := range q.confirmed {
 		if c.index <= r.apply.index {
-			r.completeReads(c.calls)
+			r.completeReads(now, c.calls)
 		} else {
 			kept = append(kept, c)
 		}
@@ -118,8 +121,10 @@ func (r *replica) readsApplied() {
 	q.confirmed = kept
 }
 
-func (r *replica) completeReads(calls *futureList) {
+func (r *replica) completeReads(now Instant, calls *futureList) {
 	for f := calls.pop(); f != nil; f = calls.pop() {
+		r.metrics.ReadsCompleted++
+		r.metrics.ReadLatency.since(f.began, now)
 		r.complete(f, nil)
 	}
 }
@@ -133,6 +138,7 @@ func (r *replica) endReads(cause error) {
 	}
 	q.confirmed = nil
 	for f := q.asked.pop(); f != nil; f = q.asked.pop() {
+		r.metrics.ReadsFailed++
 		r.complete(f, cause)
 	}
 }

@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -44,8 +45,25 @@ type snapshots struct {
 	installing bool  // the core has accepted it
 
 	taking  bool // one is being captured or written
+	calls   []snapshotCall
 	entries int64
 	bytes   int64 // applied since the last one began
+
+	applied int64     // bytes of entries since this replica's start
+	marks   []logMark // how many those were at some indexes, ascending
+}
+
+// snapshotCall waits for a snapshot that holds all up to index.
+type snapshotCall struct {
+	future *future
+	index  Index
+}
+
+// logMark says that the entries above index are those of the log that were
+// applied once bytes had been.
+type logMark struct {
+	index Index
+	bytes int64
 }
 
 // countApplied begins a snapshot when enough has been applied since the last.
@@ -53,16 +71,65 @@ func (r *replica) countApplied(entries, bytes int) {
 	s := &r.snapshots
 	s.entries += int64(entries)
 	s.bytes += int64(bytes)
+	s.applied += int64(bytes) + int64(entries)*entryOverhead
+	r.snapshotIfDue()
+}
+
+// takeSnapshot begins a call that ends when a snapshot of all that has been
+// applied here is committed in the storage. An error refuses it.
+func (r *replica) takeSnapshot(now Instant, f *future) error {
+	if err := r.refusal(); err != nil {
+		return err
+	}
+	s := &r.snapshots
+	index := max(r.apply.index, s.newest) // which is yet to be restored
+	if index == 0 {
+		return fmt.Errorf("%w: nothing has been applied", ErrNoSnapshot)
+	}
+	s.calls = append(s.calls, snapshotCall{f, index})
+	r.endSnapshotCalls(s.newest, nil)
+	r.snapshotIfDue()
+	r.settle(now)
+	return nil
+}
+
+// abandonSnapshot gives up a call. It returns false if it has ended already.
+func (r *replica) abandonSnapshot(f *future) bool {
+	s := &r.snapshots
+	n := len(s.calls)
+	s.calls = slices.DeleteFunc(s.calls, func(c snapshotCall) bool { return c.future == f })
+	return len(s.calls) < n
+}
+
+// endSnapshotCalls ends the calls that wait for no more than index.
+func (r *replica) endSnapshotCalls(index Index, err error) {
+	s := &r.snapshots
+	s.calls = slices.DeleteFunc(s.calls, func(c snapshotCall) bool {
+		if c.index > index {
+			return false
+		}
+		r.complete(c.future, err)
+		return true
+	})
+}
+
+// snapshotIfDue begins a snapshot if enough has been applied since the last, or
+// a call waits for one, unless the state machine is at work: then it is asked
+// again after that, since a snapshot's index is what has been applied exactly.
+func (r *replica) snapshotIfDue() {
+	s := &r.snapshots
 	due := r.cfg.SnapshotEntries > 0 && s.entries >= r.cfg.SnapshotEntries ||
-		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes
-	if !due || s.taking || s.installing {
+		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes || len(s.calls) > 0
+	if !due || s.taking || s.installing || r.core.applying() {
 		return
 	}
 	meta, err := r.core.SnapshotAt(r.apply.index)
 	if err != nil {
-		return // it has moved past this index
+		r.endSnapshotCalls(MaxIndex, err)
+		return // the log has moved past this index
 	}
 	s.taking, s.entries, s.bytes = true, 0, 0
+	s.mark(r.apply.index, r.cfg.CatchUpBytes)
 	r.apply.push(task{kind: taskCapture, snapshot: meta})
 }
 
@@ -74,13 +141,66 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 	}
 	s := &r.snapshots
 	s.taking = false
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotTaken, Index: meta.Index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotTaken, Index: meta.Index})
+	}
 	if err == nil && meta.Index > s.newest {
 		s.newest = meta.Index
-		through := meta.Index - min(meta.Index, Index(r.cfg.TrailingEntries))
+		through := r.compactable(now, meta.Index)
 		r.core.Compacted(now, meta, through)
 		r.io.compact(through)
 	}
+	if err != nil {
+		r.endSnapshotCalls(meta.Index, err)
+	}
+	r.endSnapshotCalls(s.newest, nil)
+	if len(s.calls) > 0 {
+		r.snapshotIfDue()
+	}
 	r.settle(now)
+}
+
+// compactable returns up to where the log is compacted now that there is a
+// snapshot of index: TrailingEntries stay, and what a follower still needs to
+// catch up, as far as that is not more than CatchUpBytes.
+func (r *replica) compactable(now Instant, index Index) Index {
+	s := &r.snapshots
+	through := index - min(index, Index(r.cfg.TrailingEntries))
+	if keep := r.core.Compactable(now, through); keep < through {
+		through = min(through, max(keep, s.within(r.cfg.CatchUpBytes)))
+	}
+	s.forgetMarks(through)
+	return through
+}
+
+// mark notes how much has been applied at index. Marks are a sixteenth of limit
+// apart, so that there are few of them.
+func (s *snapshots) mark(index Index, limit int64) {
+	if n := len(s.marks); n == 0 || s.applied-s.marks[n-1].bytes >= limit/16 {
+		s.marks = append(s.marks, logMark{index, s.applied})
+	}
+}
+
+// within returns the lowest index that is marked of which at most limit bytes
+// of entries follow, MaxIndex if there is none.
+func (s *snapshots) within(limit int64) Index {
+	for _, m := range s.marks {
+		if s.applied-m.bytes <= limit {
+			return m.index
+		}
+	}
+	return MaxIndex
+}
+
+// forgetMarks forgets those below the last one up to index.
+func (s *snapshots) forgetMarks(index Index) {
+	n := 0
+	for n+1 < len(s.marks) && s.marks[n+1].index <= index {
+		n++
+	}
+	s.marks = append(s.marks[:0], s.marks[n:]...)
 }
 
 // beginReceive says whether the data of the snapshot that m announces is
@@ -104,6 +224,7 @@ func (r *replica) beginReceive(now Instant, m *Message) (wanted bool, err error)
 		return false, errBusy
 	}
 	r.snapshots.incoming = true
+	r.event(Event{Kind: EventSnapshotReceiving, Peer: m.From, Index: m.Snapshot.Index})
 	return true, nil
 }
 
@@ -116,6 +237,9 @@ func (r *replica) endReceive(now Instant, m *Message, err error) error {
 	r.snapshots.incoming = false
 	if err == nil {
 		err = r.stepSnapshot(now, m)
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotReceived, Peer: m.From, Index: m.Snapshot.Index, Err: err})
 	}
 	r.snapshots.incoming = r.snapshots.incoming || r.snapshots.installing
 	return err
@@ -144,12 +268,19 @@ func (r *replica) snapshotRestored(index Index) {
 	s.incoming, s.installing = false, false
 	s.newest = max(s.newest, index)
 	s.entries, s.bytes = 0, 0
+	s.marks = append(s.marks[:0], logMark{index, s.applied})
+	r.endSnapshotCalls(s.newest, nil)
 }
 
 // snapshotSent answers one of effects.snapshots.
 func (r *replica) snapshotSent(now Instant, peer NodeID, index Index, err error) {
 	if r.ended != nil {
 		return
+	}
+	if err != nil {
+		r.event(Event{Kind: EventSnapshotNotSent, Peer: peer, Index: index, Err: err})
+	} else {
+		r.event(Event{Kind: EventSnapshotSent, Peer: peer, Index: index})
 	}
 	r.core.SnapshotSent(now, peer, index, err)
 	r.settle(now)

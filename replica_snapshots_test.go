@@ -178,7 +178,7 @@ func TestScenarioH18CrashBetweenCommitAndInstall(t *testing.T) {
 					follower.persist()
 				}
 				for {
-					task, ok := follower.r.nextTask()
+					task, ok := follower.r.nextTask(c.now)
 					require.True(t, ok)
 					if task.kind == taskRestore {
 						break

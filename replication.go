@@ -20,6 +20,11 @@ type leaderState struct {
 	transferUntil Instant // when that is given up
 	handedOver    bool    // it was told to campaign
 	resigning     bool    // the next Ready ends with a step down
+
+	watched commitWatch
+
+	deferral deferral // what its commits wait for
+	lease    interval // of the entry at the commit index
 }
 
 // followerState is what a follower knows of its leader, in one term.
@@ -41,7 +46,8 @@ type followerState struct {
 
 // Propose appends entries to a leader's log, all or none, and returns the
 // first one's index. Of each entry Type must be EntryCommand; Data and Origin
-// are taken over, Term and Index are given by the core in its own copy. The
+// are taken over, Term, Index and the clock interval are given by the core in
+// its own copy. The
 // error is ErrNotLeader (a *NotLeaderError), ErrTransferring, ErrOverloaded,
 // ErrTooLarge, ErrMalformed or ErrStopped; then nothing was appended.
 func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
@@ -68,9 +74,9 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 	if r.overloaded(size) {
 		return 0, ErrOverloaded
 	}
-	first := r.log.last + 1
+	first, at := r.log.last+1, r.creationTime()
 	for i := range entries {
-		r.appendOwn(entries[i])
+		r.appendAt(entries[i], at)
 	}
 	return first, nil
 }
@@ -100,8 +106,13 @@ func (r *Raft) notLeader() error {
 
 // appendOwn appends an entry of the leader's own term. A leader never
 // overwrites or deletes entries in its log (leader append-only, §5.3).
-func (r *Raft) appendOwn(e Entry) {
+func (r *Raft) appendOwn(e Entry) { r.appendAt(e, r.creationTime()) }
+
+// appendAt appends an entry that is created at the time at.
+func (r *Raft) appendAt(e Entry, at interval) {
 	e.Term, e.Index = r.term, r.log.last+1
+	stamp := r.log.stampAt(at)
+	e.Earliest, e.Latest = stamp.earliest, stamp.latest
 	r.appendEntry(&e)
 }
 
@@ -405,7 +416,7 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		p.contact = r.now
 		p.round = max(p.round, m.Round)
 		if !m.Reject {
-			p.matched(m.Index)
+			r.matched(p, m.Index)
 		}
 	}
 	// The rest only decides what to send next, where a reply that is not
@@ -420,6 +431,14 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 		r.handleAcknowledgement(p, m)
 	}
 	return nil
+}
+
+// matched takes an acknowledgement of everything up to index.
+func (r *Raft) matched(p *progress, index Index) {
+	p.matched(index)
+	if p.match >= r.commit {
+		p.snapshot = 0 // it has caught up
+	}
 }
 
 // replyFrom returns whose reply m is, nil if it is of no use here.
@@ -535,14 +554,19 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 
 // advanceCommit: "If there exists an N such that N > commitIndex, a majority
 // of matchIndex[i] >= N, and log[N].term == currentTerm: set commitIndex = N
-// (§5.3, §5.4)". The leader counts itself up to what is durable here.
+// (§5.3, §5.4)". The leader counts itself up to what is durable here. It waits
+// while a predecessor may serve reads under a lease.
 func (r *Raft) advanceCommit() {
+	if !r.mayCommit() {
+		return
+	}
 	n := quorumOf(r, r.durable(), func(p *progress) Index { return p.match })
 	if n <= r.commit || n < r.leading.first {
 		return
 	}
 	r.notifyOrigins(r.commit+1, n)
 	r.setCommit(n)
+	r.leading.lease = intervalOf(r.log.window.at(n))
 }
 
 // notifyOrigins lets whoever forwarded one of the entries in [lo, hi] hear of

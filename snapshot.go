@@ -10,6 +10,7 @@ import (
 // the log no longer holds (§7).
 func (r *Raft) needSnapshot(p *progress) {
 	p.state = sendingSnapshot
+	p.snapshot = r.log.snapshot.Index // it will be this one or a newer one
 	r.snapshots = append(r.snapshots, SendSnapshot{Message: Message{
 		Type: raftpb.InstallSnapshot, Group: r.cfg.Group, From: r.cfg.ID, To: p.id, Term: r.term,
 	}})
@@ -29,6 +30,33 @@ func (r *Raft) SnapshotSent(now Instant, peer NodeID, index Index, err error) {
 		return
 	}
 	p.probe(index + 1)
+}
+
+// catchUpPatience is how many election timeouts a leader keeps entries for a
+// follower that it does not hear from.
+const catchUpPatience = 10
+
+// Compactable returns up to where, at most through, the log may be compacted
+// without taking what comes next from a follower that is being sent a snapshot,
+// or that has not caught up with the log since. Otherwise one that takes longer
+// to receive a snapshot than the leader takes to come to the next would be sent
+// one after another for ever (scenario L15). Who was not heard from for 10
+// election timeouts is not waited for.
+//
+// It is advice, for a leader (elsewhere it is through itself): how much of the
+// log that is worth is for the host to decide.
+func (r *Raft) Compactable(now Instant, through Index) Index {
+	r.advance(now)
+	if r.role != Leader {
+		return through
+	}
+	for i := range r.peers {
+		p := &r.peers[i]
+		if p.snapshot != 0 && r.now < p.contact.Add(catchUpPatience*r.cfg.ElectionTimeout) {
+			through = min(through, max(p.match, p.snapshot))
+		}
+	}
+	return through
 }
 
 // handleInstallSnapshot accepts a snapshot whose data the host has received
@@ -64,7 +92,7 @@ func (r *Raft) installSnapshot(s Snapshot) {
 	r.setCommit(s.Index)
 	r.following.verified = s.Index
 	r.apply.restore(s)
-	r.event(Event{Kind: EventSnapshot, Index: s.Index})
+	r.event(Event{Kind: EventSnapshotAccepted, Index: s.Index})
 }
 
 // replySnapshot tells the leader how far this replica is. If the snapshot is
@@ -91,13 +119,15 @@ func (r *Raft) handleInstallSnapshotReply(m *Message) error {
 	}
 	p.contact = r.now
 	p.verified = max(p.verified, m.Verified)
-	p.matched(m.Index)
+	r.matched(p, m.Index)
 	return nil
 }
 
 // SnapshotAt returns the metadata, all but Size and Checksum, of a snapshot of
 // a state machine that has applied exactly index. The error is ErrCompacted
-// when the log does not know index's term.
+// when the log does not know index's term. To have the entry's clock interval
+// as well, ask before the Ready that follows Applied: where it is unknown,
+// whoever begins to lead from the snapshot waits longer for leases to end.
 func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 	term, known := r.log.term(index)
 	if index == 0 || index > r.applied || !known {
@@ -107,7 +137,11 @@ func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 	if m.Index > index {
 		return Snapshot{}, fmt.Errorf("%w: the membership at %d", ErrCompacted, index)
 	}
-	return Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}, nil
+	s := Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}
+	if index == r.apply.handedOut {
+		s.Earliest, s.Latest = r.apply.stamp.earliest, r.apply.stamp.latest
+	}
+	return s, nil
 }
 
 // Compacted says that a local snapshot is committed in the storage, and that

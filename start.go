@@ -12,11 +12,13 @@ import (
 )
 
 // Start starts a replica with its state machine, which must be empty: what it
-// held is restored from the storage's snapshot and log.
+// held is restored from the storage's snapshot and log. Or it is durable by
+// itself, see DurableStateMachine.
 //
 // Errors: a *ConfigError that names the wrong field, an *IdentityError when
-// the storage belongs to another node or cluster, a *CorruptError and others
-// from the storage, and what Transport.Start returns.
+// the storage belongs to another node or cluster, an *AheadError when the state
+// machine has applied what the storage has lost, a *CorruptError and others from
+// the storage, and what Transport.Start returns.
 func Start[R any](cfg Config, sm StateMachine[R]) (*Node[R], error) {
 	if sm == nil {
 		return nil, &ConfigError{"StateMachine", "must not be nil"}
@@ -33,13 +35,17 @@ func start(cfg Config, m machine, env environment) (*executor, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	initial, err := load(&cfg)
+	applied := m.lastApplied()
+	initial, err := load(&cfg, applied)
 	if err != nil {
 		return nil, err
 	}
 	x := newExecutor(cfg, m, env)
+	x.cluster = initial.Identity.Cluster
 	seed := env.random()
-	core, err := New(cfg.core(rand.NewPCG(seed[0], seed[1])), initial, x.now())
+	coreCfg := cfg.core(rand.NewPCG(seed[0], seed[1]))
+	coreCfg.Applied = applied
+	core, err := New(coreCfg, initial, x.now())
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +61,16 @@ func start(cfg Config, m machine, env environment) (*executor, error) {
 	return x, nil
 }
 
-// load returns what the storage holds. Empty storage is given its identity,
-// and the founding membership, before anything else happens.
-func load(cfg *Config) (State, error) {
+// load returns what the storage holds, which is no less than the state machine
+// has applied. Empty storage is given its identity, and the founding
+// membership, before anything else happens.
+func load(cfg *Config, applied Index) (State, error) {
 	state, err := cfg.Storage.Load()
 	if err != nil {
 		return State{}, fmt.Errorf("raft: storage: %w", err)
+	}
+	if applied > state.Last {
+		return State{}, &AheadError{Applied: applied, Last: state.Last}
 	}
 	given := Identity{Cluster: cfg.Cluster, Node: cfg.ID}
 	if state.Identity != (Identity{}) {
@@ -92,12 +102,20 @@ func found(cfg *Config, state State, identity Identity) (State, error) {
 		state.Snapshot.Membership = foundingMembership(cfg.Bootstrap)
 		w.Snapshot = &state.Snapshot
 	}
-	written := make(chan error, 1)
-	cfg.Storage.Save(w, func(err error) { written <- err })
-	if err := <-written; err != nil {
-		return State{}, fmt.Errorf("raft: storage: %w", err)
+	if err := saveFirst(cfg.Storage, w); err != nil {
+		return State{}, err
 	}
 	return state, nil
+}
+
+// saveFirst makes the first write to a storage, and waits for it.
+func saveFirst(storage Storage, w Write) error {
+	written := make(chan error, 1)
+	storage.Save(w, func(err error) { written <- err })
+	if err := <-written; err != nil {
+		return fmt.Errorf("raft: storage: %w", err)
+	}
+	return nil
 }
 
 // foundingMembership makes every member of the Bootstrap list a voter.
@@ -117,9 +135,9 @@ func byID(a, b Member) int {
 	return 1
 }
 
-// clusterDigest names a cluster after its founders, so that founders with
-// differing lists refuse each other.
-func clusterDigest(bootstrap []Member) string {
+// clusterDigest names a cluster after its founders, and what else they begin
+// with, so that founders with differing ones refuse each other.
+func clusterDigest(bootstrap []Member, more ...byte) string {
 	members := foundingMembership(bootstrap).Members
 	var b []byte
 	for _, m := range members {
@@ -127,7 +145,7 @@ func clusterDigest(bootstrap []Member) string {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(m.Address)))
 		b = append(b, m.Address...)
 	}
-	sum := sha256.Sum256(b)
+	sum := sha256.Sum256(append(b, more...))
 	return hex.EncodeToString(sum[:16])
 }
 

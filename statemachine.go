@@ -26,3 +26,25 @@ type StateMachine[R any] interface {
 	// on this or another node.
 	Restore(r io.Reader) error
 }
+
+// DurableStateMachine is a StateMachine that is durable by itself: what it has
+// applied is there after a restart, so that Start does not restore and apply
+// it again. Start recognizes it by its method LastApplied.
+//
+// It stores the index of the last entry of each Apply in one transaction with
+// that entry's effects, or else a crash between the two would lose commands or
+// apply them twice; likewise Restore replaces all in one transaction. A
+// transaction may become durable later, but they do in order: what a crash has
+// undone is applied again, from the log, or from the newest snapshot if that
+// does not reach back so far. The result of a command went to its proposer when
+// it was applied first, and goes nowhere when it is applied again.
+//
+// Package session has a decorator for these, as for others.
+type DurableStateMachine[R any] interface {
+	StateMachine[R]
+
+	// LastApplied returns the index of the last entry whose effects are in
+	// the state, 0 if there is none. It is called once, by Start, which
+	// returns an *AheadError if the storage does not hold that entry.
+	LastApplied() Index
+}

@@ -38,7 +38,7 @@ func (r *Raft) TransferLeadership(now Instant, to NodeID) error {
 	}
 	l.transferee, l.transferUntil = p.id, r.now.Add(r.cfg.ElectionTimeout)
 	p.notify = true
-	r.event(Event{Kind: EventTransfer, Peer: p.id})
+	r.event(Event{Kind: EventTransferBegun, Peer: p.id})
 	return nil
 }
 

@@ -4,7 +4,8 @@ import "slices"
 
 // Clone returns a copy that shares no memory with m.
 func (m Membership) Clone() Membership {
-	return Membership{Members: slices.Clone(m.Members)}
+	m.Members = slices.Clone(m.Members)
+	return m
 }
 
 // Clone returns a copy that shares no memory with s.

@@ -126,7 +126,7 @@ func (m *Membership) EncodedLen() (n int) {
 	for i := range m.Members {
 		n += bytesLen(m.Members[i].EncodedLen())
 	}
-	return n
+	return n + uintLen(m.Lease)
 }
 
 // Append appends the encoding of m to b and returns the extended slice. The
@@ -136,7 +136,7 @@ func (m *Membership) Append(b []byte) []byte {
 		member := &m.Members[i]
 		b = member.Append(appendLength(b, 1, member.EncodedLen()))
 	}
-	return b
+	return appendUint(b, 2, m.Lease)
 }
 
 // Unmarshal sets m to the Membership that b encodes. Members is newly
@@ -155,14 +155,15 @@ func (m *Membership) Unmarshal(b []byte) error {
 	return nil
 }
 
-// merge appends the members that b[i:] holds.
+// merge appends the members that b[i:] holds, and sets the other fields.
 func (m *Membership) merge(b []byte, i int) error {
 	for i < len(b) {
 		tag, v, end := readField(b, i)
 		if end < 0 {
 			return malformed("Membership", i, fault(end))
 		}
-		if tag == membersTag {
+		switch tag {
+		case membersTag:
 			n := len(m.Members)
 			if n == cap(m.Members) {
 				m.Members = slices.Grow(m.Members, countFields(b, i, membersTag))
@@ -171,6 +172,8 @@ func (m *Membership) merge(b []byte, i int) error {
 			if err := m.Members[n].merge(b[:end], end-int(v)); err != nil {
 				return err
 			}
+		case 2<<3 | varintType:
+			m.Lease = v
 		}
 		i = end
 	}
@@ -183,25 +186,34 @@ func (s *Snapshot) EncodedLen() int {
 		uintLen(uint64(s.Term)) +
 		uintLen(uint64(s.MembershipIndex)) +
 		uintLen(s.Size) +
-		fixed32Len(s.Checksum)
-	if len(s.Membership.Members) > 0 {
+		fixed32Len(s.Checksum) +
+		uintLen(s.Earliest) +
+		uintLen(s.Latest)
+	if s.hasMembership() {
 		n += bytesLen(s.Membership.EncodedLen())
 	}
 	return n
 }
 
-// Append appends the encoding of s to b and returns the extended slice. A
-// membership without members is left out. The addresses must be valid UTF-8,
-// see Member.Append.
+// hasMembership reports whether the membership is encoded: an empty one is not.
+func (s *Snapshot) hasMembership() bool {
+	return len(s.Membership.Members) > 0 || s.Membership.Lease != 0
+}
+
+// Append appends the encoding of s to b and returns the extended slice. An
+// empty membership is left out. The addresses must be valid UTF-8, see
+// Member.Append.
 func (s *Snapshot) Append(b []byte) []byte {
 	b = appendUint(b, 1, uint64(s.Index))
 	b = appendUint(b, 2, uint64(s.Term))
-	if len(s.Membership.Members) > 0 {
+	if s.hasMembership() {
 		b = s.Membership.Append(appendLength(b, 3, s.Membership.EncodedLen()))
 	}
 	b = appendUint(b, 4, uint64(s.MembershipIndex))
 	b = appendUint(b, 5, s.Size)
-	return appendFixed32(b, 6, s.Checksum)
+	b = appendFixed32(b, 6, s.Checksum)
+	b = appendUint(b, 7, s.Earliest)
+	return appendUint(b, 8, s.Latest)
 }
 
 // Unmarshal sets s to the Snapshot that b encodes. Its membership is newly
@@ -219,7 +231,8 @@ func (s *Snapshot) Unmarshal(b []byte) error {
 }
 
 // merge sets the fields that b[i:] holds. As protobuf has it, memberships are
-// merged: the members of a second one are appended to those of the first.
+// merged: the members of a second one are appended to those of the first, and
+// its other fields replace the first one's.
 func (s *Snapshot) merge(b []byte, i int) error {
 	for i < len(b) {
 		tag, v, end := readField(b, i)
@@ -241,6 +254,10 @@ func (s *Snapshot) merge(b []byte, i int) error {
 			s.Size = v
 		case 6<<3 | fixed32Type:
 			s.Checksum = uint32(v)
+		case 7<<3 | varintType:
+			s.Earliest = v
+		case 8<<3 | varintType:
+			s.Latest = v
 		}
 		i = end
 	}

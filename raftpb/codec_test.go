@@ -22,16 +22,16 @@ func TestEncodingIsPinned(t *testing.T) {
 	members := raftpb.Membership{Members: []raftpb.Member{
 		{ID: 1, Address: "a:1", Voter: true},
 		{ID: 300, Outgoing: true, Leaving: true, Intent: raftpb.IntentLeave},
-	}}
-	const membersHex = "0a09 0801 1203613a31 1801  0a09 08ac02 2001 2801 3803"
+	}, Lease: 129}
+	const membersHex = "0a09 0801 1203613a31 1801  0a09 08ac02 2001 2801 3803 108101"
 	entry := raftpb.Entry{
 		Term: 1, Index: 128, Type: raftpb.EntryMembership, Data: []byte{0xff},
 		Origin:   raftpb.Origin{Node: 3, Incarnation: 0x0102030405060708, Sequence: 4},
 		Earliest: 5, Latest: 6, Checksum: 0x0a0b0c0d,
 	}
 	const entryHex = "0801 108001 1802 2201ff 2803 310807060504030201 3804 4005 4806 550d0c0b0a"
-	snapshot := raftpb.Snapshot{Index: 1, Term: 2, Membership: members, MembershipIndex: 3, Size: 4, Checksum: 5}
-	const snapshotHex = "0801 1002 1a16" + membersHex + "2003 2804 3505000000"
+	snapshot := raftpb.Snapshot{Index: 1, Term: 2, Membership: members, MembershipIndex: 3, Size: 4, Checksum: 5, Earliest: 6, Latest: 7}
+	const snapshotHex = "0801 1002 1a19" + membersHex + "2003 2804 3505000000 3806 4007"
 
 	for _, c := range []struct {
 		value    codec
@@ -57,7 +57,7 @@ func TestEncodingIsPinned(t *testing.T) {
 				Entries: []raftpb.Entry{entry}, Marked: true, Unmark: 17, Transfer: true, Snapshot: &snapshot,
 			},
 			"0805 1002 1803 2004 2805 3006 3807 4008 4809 500a 580b 600c 6801 700e" +
-				"7a20" + entryHex + "800101 880111 900101 9a0125" + snapshotHex,
+				"7a20" + entryHex + "800101 880111 900101 9a012c" + snapshotHex,
 		},
 	} {
 		expected, err := hex.DecodeString(strings.ReplaceAll(c.expected, " ", ""))

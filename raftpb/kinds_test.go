@@ -132,7 +132,7 @@ func memberToOracle(m *raftpb.Member) *oracle.Member {
 }
 
 func membershipToOracle(m *raftpb.Membership) *oracle.Membership {
-	o := &oracle.Membership{}
+	o := &oracle.Membership{Lease: m.Lease}
 	for i := range m.Members {
 		o.Members = append(o.Members, memberToOracle(&m.Members[i]))
 	}
@@ -146,8 +146,10 @@ func snapshotToOracle(s *raftpb.Snapshot) *oracle.Snapshot {
 		MembershipIndex: uint64(s.MembershipIndex),
 		Size:            s.Size,
 		Checksum:        s.Checksum,
+		Earliest:        s.Earliest,
+		Latest:          s.Latest,
 	}
-	if len(s.Membership.Members) > 0 {
+	if len(s.Membership.Members) > 0 || s.Membership.Lease != 0 {
 		o.Membership = membershipToOracle(&s.Membership)
 	}
 	return o

@@ -166,7 +166,7 @@ func dropEmptyMembership(m proto.Message) {
 			dropEmptyMembership(m.Snapshot)
 		}
 	case *oracle.Snapshot:
-		if len(m.Membership.GetMembers()) == 0 {
+		if len(m.Membership.GetMembers()) == 0 && m.Membership.GetLease() == 0 {
 			m.Membership = nil
 		}
 	}
@@ -242,7 +242,7 @@ func randomValue(r *rand.Rand, k kind) codec {
 	case "Member":
 		return randomMember(r)
 	case "Membership":
-		return &raftpb.Membership{Members: randomMembers(r)}
+		return &raftpb.Membership{Members: randomMembers(r), Lease: randomUint(r)}
 	case "Snapshot":
 		return randomSnapshot(r)
 	default:
@@ -329,10 +329,12 @@ func randomSnapshot(r *rand.Rand) *raftpb.Snapshot {
 	return &raftpb.Snapshot{
 		Index:           raftpb.Index(randomUint(r)),
 		Term:            raftpb.Term(randomUint(r)),
-		Membership:      raftpb.Membership{Members: randomMembers(r)},
+		Membership:      raftpb.Membership{Members: randomMembers(r), Lease: randomUint(r)},
 		MembershipIndex: raftpb.Index(randomUint(r)),
 		Size:            randomUint(r),
 		Checksum:        uint32(randomUint(r)),
+		Earliest:        randomUint(r),
+		Latest:          randomUint(r),
 	}
 }
 

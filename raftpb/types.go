@@ -94,6 +94,8 @@ const (
 // member is Outgoing.
 type Membership struct {
 	Members []Member
+	// Lease is the length of leases in nanoseconds, 0: no leases.
+	Lease uint64
 }
 
 // Snapshot says what a snapshot of the state machine covers. A Snapshot of
@@ -106,6 +108,8 @@ type Snapshot struct {
 	MembershipIndex Index      // of the entry that holds it, 0 for the founding one
 	Size            uint64     // of the state machine's data in bytes
 	Checksum        uint32     // CRC32C of the state machine's data
+	Earliest        uint64     // clock interval of the entry at Index, as in Entry
+	Latest          uint64
 }
 
 // MessageType names the messages of the paper, and those that forward.

@@ -9,11 +9,13 @@ import (
 	"github.com/seed-6281cb22/raft/internal/bridge"
 )
 
-// call is a proposal or a read barrier of somebody outside, and how it ended.
+// call is a call of somebody outside, and how it ended.
 type call struct {
 	n       *node
-	read    bool
+	kind    callKind
 	command []byte
+	change  change
+	to      raft.NodeID // of a transfer
 	began   raft.Instant
 	floor   uint64 // how many commands it must come after: those of calls that had ended before
 	inner   bridge.Call
@@ -25,6 +27,15 @@ type call struct {
 	err   error
 	at    raft.Instant // when it ended
 }
+
+type callKind uint8
+
+const (
+	callProposal callKind = iota
+	callRead
+	callChange
+	callTransfer
+)
 
 // calls keeps account of all calls. Together with the ledger it decides whether
 // the history is linearizable: the ledger's order is the order of the commands,
@@ -77,7 +88,7 @@ func (e *engine) propose(n *node, command []byte, ended func(*call)) *call {
 // the node's state machine.
 func (e *engine) read(n *node, ended func(*call)) *call {
 	e.calls.stats.Reads++
-	return e.begin(&call{n: n, read: true, ended: ended})
+	return e.begin(&call{n: n, kind: callRead, ended: ended})
 }
 
 func (e *engine) begin(c *call) *call {
@@ -106,10 +117,15 @@ func (e *engine) hand(c *call) {
 			e.calls.end(c, value, err)
 		}
 	}
-	if c.read {
-		c.inner, err = c.n.replica.ReadBarrier(ended)
-	} else {
+	switch c.kind {
+	case callProposal:
 		c.inner, err = c.n.replica.Propose(c.command, ended)
+	case callRead:
+		c.inner, err = c.n.replica.ReadBarrier(ended)
+	case callChange:
+		c.inner, err = c.n.replica.ChangeMembership(c.change.asked, ended)
+	case callTransfer:
+		c.inner, err = c.n.replica.TransferLeadership(c.to, ended)
 	}
 	if err != nil && !c.n.dying {
 		e.calls.end(c, nil, err)
@@ -158,9 +174,13 @@ func (c *calls) end(open *call, value any, err error) {
 	}
 	c.e.transcript.ended(open)
 	switch {
-	case open.read && err == nil:
+	case open.kind == callChange:
+		c.changeEnded(open)
+	case open.kind == callTransfer:
+		c.transferEnded(open)
+	case open.kind == callRead && err == nil:
 		c.readEnded(open)
-	case open.read:
+	case open.kind == callRead:
 		c.stats.ReadsFailed++
 	case err == nil:
 		c.succeeded(open, value.(result))
@@ -227,8 +247,13 @@ func (c *calls) settle() {
 }
 
 func (c *call) String() string {
-	if c.read {
+	switch c.kind {
+	case callRead:
 		return fmt.Sprintf("a read on node %d, begun at %v,", c.n.id, time.Duration(c.began))
+	case callChange:
+		return fmt.Sprintf("a change of the membership%s on node %d, begun at %v,", c.change.words(), c.n.id, time.Duration(c.began))
+	case callTransfer:
+		return fmt.Sprintf("a transfer to node %d on node %d, begun at %v,", c.to, c.n.id, time.Duration(c.began))
 	}
 	return fmt.Sprintf("the proposal of %q on node %d, begun at %v,", clip(c.command), c.n.id, time.Duration(c.began))
 }

@@ -1,6 +1,8 @@
 package rafttest
 
 import (
+	"errors"
+
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
 	"github.com/seed-6281cb22/raft/internal/invariant"
@@ -29,12 +31,14 @@ type checked struct {
 
 func (c *checks) init(e *engine) {
 	c.e = e
-	c.nodes = make([]checked, len(e.nodes))
-	for i := range c.nodes {
-		c.nodes[i].marked = true
+	for range e.nodes {
+		c.joined()
 	}
 	e.calls.init(e)
 }
+
+// joined makes room for one more node.
+func (c *checks) joined() { c.nodes = append(c.nodes, checked{marked: true}) }
 
 func (c *checks) of(n *node) *checked { return &c.nodes[n.id-1] }
 
@@ -44,7 +48,7 @@ func (c *checks) after(n *node) {
 	if !n.alive() || n.replica == nil || n.disk.faulted || c.of(n).damaged || c.e.closing {
 		return
 	}
-	if err := n.replica.Err(); err != nil {
+	if err := n.replica.Err(); err != nil && !errors.Is(err, raft.ErrRemoved) && !n.closing {
 		c.e.fail("storage", "node %d has ended: %v", n.id, err)
 	}
 }

@@ -72,8 +72,11 @@ func NewCluster[M raft.StateMachine[R], R any](t TB, nodes int, newMachine func(
 }
 
 // host makes a user's state machines those of nodes.
-func host[M raft.StateMachine[R], R any](newMachine func() M) func(*node) hostedMachine {
-	return func(n *node) hostedMachine { return &machine[M, R]{n: n, sm: newMachine()} }
+func host[M raft.StateMachine[R], R any](newMachine func() M) func(*node) (hostedMachine, error) {
+	return func(n *node) (hostedMachine, error) {
+		m := &machine[M, R]{n: n, sm: newMachine()}
+		return m, m.open()
+	}
 }
 
 // fatalf fails the test, and shows what has happened.

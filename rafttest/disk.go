@@ -99,6 +99,7 @@ func (n *node) crash(survives vfs.Survival) {
 	n.disk.waiting, n.disk.crashIn = nil, 0
 	n.disk.unstated = true // what states it may not have been synced
 	n.disk.fs.Crash(survives)
+	n.store.crash(n)
 }
 
 // kill is the end of the process alone.
@@ -115,7 +116,7 @@ func (n *node) wipe() {
 	}
 	n.e.transcript.note(n, "loses its disk")
 	salts := n.disk.salts
-	n.disk = newDisk(n)
+	n.disk, n.store = newDisk(n), store{}
 	n.disk.salts = salts
 	n.founder = false
 	n.e.checks.wiped(n)

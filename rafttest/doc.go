@@ -21,7 +21,9 @@
 // are lost, repeated, reordered and damaged, partitions come and go, processes
 // pause, are killed and lose power in the middle of any system call, disks
 // hang, fail, fill up, flip bits and are lost, clocks drift and jump, and nodes
-// are upgraded one by one. When the faults stop, the cluster must come back.
+// are upgraded one by one. All the while members are added, promoted, demoted,
+// moved, replaced and removed, lead by turns, close and come back. When the faults
+// stop, the cluster must come back.
 //
 // # What is checked
 //
@@ -30,8 +32,9 @@
 // section 5). Of the state machines: that all apply the same commands in one
 // order, each once, with the same results, and are equal at the end. Of the
 // calls: that each tells the truth, and that all answers together are
-// linearizable. In the end: that a leader is elected in bounded time, every call
-// ends, and nothing is left behind.
+// linearizable. In the end: that a leader is elected in bounded time, a change of
+// the membership comes to its end, who was removed has ended with ErrRemoved or
+// is silent, every call ends, and nothing is left behind.
 //
 // # When a run fails
 //

@@ -20,7 +20,8 @@ type engine struct {
 	tape     *tape.Tape
 	nodes    []*node // node i+1 is nodes[i]
 	cfg      settings
-	blocked  []bool // by a partition, from one node to another
+	machine  func(*node) (hostedMachine, error)
+	blocked  map[link]bool // by a partition
 
 	ledger     ledger
 	calls      calls
@@ -58,11 +59,11 @@ const (
 )
 
 // newEngine makes a world with nodes that have not been started.
-func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) hostedMachine) *engine {
-	e := &engine{tape: decisions, cfg: cfg, happened: Counts{}}
+func newEngine(decisions *tape.Tape, cfg settings, machine func(*node) (hostedMachine, error)) *engine {
+	e := &engine{tape: decisions, cfg: cfg, machine: machine, happened: Counts{}}
 	e.transcript.e = e
 	e.network = inmem.NewManual(inmem.Options{Random: networkRandom{decisions}, Faults: cfg.network})
-	e.blocked = make([]bool, cfg.nodes*cfg.nodes)
+	e.blocked = map[link]bool{}
 	for i := range cfg.nodes {
 		e.nodes = append(e.nodes, newNode(e, raft.NodeID(i+1), machine))
 	}

@@ -107,3 +107,22 @@ func ExampleSimulate() {
 	// Output:
 	// 5 runs, true true
 }
+
+// A cluster moves to another machine, and nobody misses the old ones.
+func ExampleCluster_ChangeMembership() {
+	c := rafttest.New(t, 1)
+	c.Propose("a")
+	next := c.Join()
+	c.ChangeMembership(raft.AddVoter(next, "the new machine"))
+	c.TransferLeadership(next)
+	c.ChangeMembership(raft.Remove(1))
+	c.RunUntil(func() bool { return c.Err(1) != nil })
+	fmt.Println(c.Err(1))
+
+	c.Propose("b")
+	c.RequireConsistent()
+	fmt.Println(c.Machine(next).Commands())
+	// Output:
+	// raft: removed from the group
+	// [a b]
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
+	"github.com/seed-6281cb22/raft/internal/memberchange"
 )
 
 // within requires a condition to come true within so many election timeouts.
@@ -34,15 +35,20 @@ func (e *engine) majorityLives(majority []*node) bool {
 // when they end.
 func (e *engine) finish() {
 	if !e.within(30, "a leader that a majority follows", func() bool { return e.leader() != nil }) ||
-		!e.within(60, "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
-		!e.within(60, "all nodes have applied the same", e.agreed) {
+		!e.within(60, "the last change of the membership has come to its end", e.settled) ||
+		!e.within(60, "who was removed knows it, or is silent", e.dismissed) {
 		return
 	}
-	if !e.within(10, "all nodes hold nothing back", e.quiet) {
+	e.dismiss()
+	if !e.within(60, "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
+		!e.within(60, "all nodes have applied the same", e.agreed) ||
+		// One that finds damage only now must still catch up.
+		!e.within(60, "all nodes hold nothing back", func() bool { return e.quiet() && e.agreed() }) {
 		return
 	}
-	for _, n := range e.nodes {
-		e.checkBounds(n)
+	e.checkAddresses()
+	for _, m := range e.membership().Members {
+		e.checkBounds(e.node(m.ID))
 	}
 	e.compareMachines()
 	e.calls.settle()
@@ -51,11 +57,27 @@ func (e *engine) finish() {
 	}
 }
 
-// quiet says that all nodes run, and that none without work holds anything back:
-// no message, write, read or proposal.
+// dismiss closes the nodes that are no members and still run: nobody tells them
+// what they wait for.
+func (e *engine) dismiss() {
+	members := e.membership()
+	for _, n := range e.nodes {
+		if n.running() && !n.closing && !memberchange.Has(members, n.id) {
+			n.retired = true
+			n.close(func() {})
+		}
+	}
+}
+
+// quiet says that all members run, and that none without work holds anything
+// back: no message, write, read or proposal.
 func (e *engine) quiet() bool {
 	var v bridge.View
+	members := e.membership()
 	for _, n := range e.nodes {
+		if !memberchange.Has(members, n.id) {
+			continue
+		}
 		if !n.running() {
 			return false
 		}

@@ -163,6 +163,11 @@ func (t *transport) Start(self raft.Identity, h raft.Handler) error {
 	return t.Transport.Start(self, inbound{t.n, t.n.life})
 }
 
+func (t *transport) SetPeer(id raft.NodeID, address string) {
+	t.n.peers[id] = address
+	t.Transport.SetPeer(id, address)
+}
+
 func (t *transport) Send(messages []raft.Message) {
 	if t.n.alive() {
 		t.n.e.checks.sending(t.n, messages)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/memberchange"
+	"github.com/seed-6281cb22/raft/internal/quorum"
 )
 
 func (s *settings) electionTimeout() time.Duration {
@@ -27,8 +29,8 @@ func (n *node) err() error {
 	return errDown
 }
 
-// leader returns the node that leads and is followed by a majority, itself
-// included, nil if there is none.
+// leader returns the node that leads and is followed by a majority, or, in a
+// joint membership, by one of each configuration, nil if there is none.
 func (e *engine) leader() *node {
 	for _, n := range e.nodes {
 		if !n.running() {
@@ -38,19 +40,33 @@ func (e *engine) leader() *node {
 		if s.Role != raft.Leader {
 			continue
 		}
-		followers := 1
-		for _, f := range e.nodes {
-			if f != n && f.running() && e.reach(n, f) && e.reach(f, n) {
-				if o := f.status(); o.Leader == n.id && o.Term == s.Term {
-					followers++
-				}
-			}
-		}
-		if followers > len(e.nodes)/2 {
+		if e.followed(n, &s) {
 			return n
 		}
 	}
 	return nil
+}
+
+// followed reports whether enough nodes follow a leader.
+func (e *engine) followed(n *node, s *raft.Status) bool {
+	var voters, outgoing, follow, followOutgoing int
+	for i := range s.Membership.Members {
+		m, follows := &s.Membership.Members[i], 0
+		if f := e.node(m.ID); f == n {
+			follows = 1
+		} else if f.running() && e.reach(n, f) && e.reach(f, n) {
+			if o := f.status(); o.Leader == n.id && o.Term == s.Term {
+				follows = 1
+			}
+		}
+		if m.Voter {
+			voters, follow = voters+1, follow+follows
+		}
+		if m.Outgoing {
+			outgoing, followOutgoing = outgoing+1, followOutgoing+follows
+		}
+	}
+	return follow >= quorum.Size(voters) && (outgoing == 0 || followOutgoing >= quorum.Size(outgoing))
 }
 
 // elect lets a node win an election, within so many election timeouts: the
@@ -80,13 +96,14 @@ func (e *engine) hold(but *node) {
 	}
 }
 
-// agreed says that all nodes that run have applied all that any of them has
+// agreed says that all members that run have applied all that any of them has
 // committed, and that the same is in all logs.
 func (e *engine) agreed() bool {
 	var last raft.Index
 	var first = true
+	members := e.membership()
 	for _, n := range e.nodes {
-		if !n.running() || n.paused {
+		if !n.running() || n.paused || !memberchange.Has(members, n.id) {
 			continue
 		}
 		s := n.status()

@@ -87,6 +87,7 @@ func (m *machine[M, R]) Apply(entries []raft.Entry, results []any) error {
 		m.n.applied(e, m.pos, m.results[i])
 		results[i] = result{m.pos.count, m.results[i]}
 	}
+	m.commit()
 	return nil
 }
 
@@ -175,7 +176,11 @@ func (m *machine[M, R]) Restore(r io.Reader) error {
 	m.pos = pos
 	m.n.e.happened["snapshot restored"]++
 	m.n.e.transcript.note(m.n, "restores a snapshot of %d commands", pos.count)
-	return m.sm.Restore(r)
+	if err := m.sm.Restore(r); err != nil {
+		return err
+	}
+	m.commit()
+	return nil
 }
 
 // content is the user's snapshot, by which state machines are compared.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/memberchange"
 	"github.com/seed-6281cb22/raft/internal/vfs"
 )
 
@@ -77,24 +79,37 @@ func (s *nemesis) fullDisk() bool {
 	return true
 }
 
-// mayLose reports whether a node may lose its disk, or a part: no other
-// member is without a vote or entries of its own, as a new one is, and so many
-// are left whose storage is sound that they are a majority.
+// mayLose reports whether a node may lose its disk, or a part: no other founder
+// is without a vote or entries of its own, as a new one is, and whichever
+// membership comes to be in force, majorities are left whose storage is sound.
 func (s *nemesis) mayLose(n *node) bool {
-	weak := 1
-	for _, o := range s.e.nodes {
-		if o == n {
-			continue
-		}
-		k := s.e.checks.of(o)
-		if !k.held {
+	for _, o := range s.e.nodes[:s.e.cfg.nodes] {
+		if o != n && !s.e.checks.of(o).held {
 			return false
 		}
-		if k.marked || k.damaged {
-			weak++
+	}
+	for m := range s.e.checks.rules.InForce {
+		if !s.e.viable(m, n) {
+			return false
 		}
 	}
-	return 2*weak < len(s.e.nodes)
+	for _, c := range s.e.calls.open {
+		if c.change.leads != nil && !s.e.viable(c.change.leads, n) {
+			return false
+		}
+	}
+	return true
+}
+
+// viable reports whether majorities of a membership, and of what it is to become,
+// have storage that is sound, even without one node's.
+func (e *engine) viable(m *raft.Membership, lost *node) bool {
+	return memberchange.Viable(m, func(member *raft.Member) bool {
+		n := e.node(member.ID)
+		k := e.checks.of(n)
+		// Nobody begins to vote with marked storage.
+		return n != lost && !k.damaged && (!k.marked || !member.Voter && !member.Outgoing)
+	})
 }
 
 // damage changes a sector of what a killed node has stored: a bit flips, or a

@@ -3,6 +3,7 @@ package rafttest
 import (
 	"time"
 
+	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/tape"
 	"github.com/seed-6281cb22/raft/transport/inmem"
 )
@@ -20,15 +21,18 @@ func (e *engine) setNetwork(f inmem.Faults) {
 	e.network.SetFaults(f)
 }
 
+// link leads from one node to another.
+type link struct{ from, to raft.NodeID }
+
 // block cuts one direction between two nodes.
 func (e *engine) block(from, to *node) {
-	e.blocked[e.link(from, to)] = true
+	e.blocked[link{from.id, to.id}] = true
 	e.network.Block(from.id, to.id)
 }
 
 // unblock undoes block.
 func (e *engine) unblock(from, to *node) {
-	e.blocked[e.link(from, to)] = false
+	delete(e.blocked, link{from.id, to.id})
 	e.network.Heal(from.id, to.id)
 }
 
@@ -39,6 +43,4 @@ func (e *engine) heal() {
 }
 
 // reach reports whether no partition is in the way.
-func (e *engine) reach(from, to *node) bool { return !e.blocked[e.link(from, to)] }
-
-func (e *engine) link(from, to *node) int { return int(from.id-1)*len(e.nodes) + int(to.id-1) }
+func (e *engine) reach(from, to *node) bool { return !e.blocked[link{from.id, to.id}] }

@@ -19,6 +19,7 @@ type node struct {
 	id       raft.NodeID
 	clock    clock
 	disk     *disk
+	store    store // of a state machine that is durable by itself
 	pace     pace
 	founder  bool // started with Bootstrap
 	upgraded bool // to a next version of the wire format
@@ -38,16 +39,19 @@ type node struct {
 	armed     raft.Instant // by the node's own clock
 	syncing   bool         // the writer is at work
 	acks      []func()     // of what is durable, or has failed, and not told yet
+	closing   bool         // it hands over, and ends
+	peers     map[raft.NodeID]string
 
-	gone   bool // for good: nobody starts it
-	held   bool // its timer does not fire
-	missed bool // and would have
+	gone    bool // for good: nobody starts it
+	retired bool // nobody starts it unless it is a member
+	held    bool // its timer does not fire
+	missed  bool // and would have
 
 	paused   bool
 	deferred []event // what would have happened meanwhile, in order
 	unread   []raft.Message
 
-	newMachine func(*node) hostedMachine
+	newMachine func(*node) (hostedMachine, error)
 }
 
 // hostedMachine is the user's state machine in a node.
@@ -76,7 +80,7 @@ func (e *engine) draw(s span) time.Duration {
 // drawLong is draw, with the longest for the mildest.
 func (e *engine) drawLong(s span) time.Duration { return s.max - (e.draw(s) - s.min) }
 
-func newNode(e *engine, id raft.NodeID, machine func(*node) hostedMachine) *node {
+func newNode(e *engine, id raft.NodeID, machine func(*node) (hostedMachine, error)) *node {
 	n := &node{e: e, id: id, newMachine: machine, founder: true, pace: e.cfg.pace}
 	n.disk = newDisk(n)
 	return n
@@ -97,8 +101,8 @@ func (n *node) start() error {
 	n.clock.since, n.clock.local = n.e.now, raft.Instant(n.life)*raft.Instant(time.Hour)
 	n.up, n.dying, n.paused, n.syncing = true, false, false, false
 	n.deferred, n.unread, n.acks, n.timer, n.missed = nil, nil, nil, 0, false
+	n.closing, n.peers = false, map[raft.NodeID]string{}
 	n.disk.unstated, n.disk.faulted = true, n.disk.failing || n.disk.full
-	n.machine = n.newMachine(n)
 	err := n.boot()
 	if n.dying {
 		n.e.happened["power loss in a start"]++
@@ -120,7 +124,10 @@ func (n *node) start() error {
 	return nil
 }
 
-func (n *node) boot() error {
+func (n *node) boot() (err error) {
+	if n.machine, err = n.newMachine(n); err != nil {
+		return err
+	}
 	n.writer = &drive.Writer{Random: n.salt}
 	log, err := wal.Open(walDir, wal.Options{FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes})
 	if err != nil {
@@ -146,9 +153,10 @@ func (n *node) boot() error {
 
 // founders is what every founding member passes as Bootstrap.
 func (e *engine) founders() []raft.Member {
-	members := make([]raft.Member, len(e.nodes))
+	members := make([]raft.Member, e.cfg.nodes)
 	for i := range members {
-		members[i] = raft.Member{ID: raft.NodeID(i + 1), Address: fmt.Sprintf("node %d", i+1)}
+		id := raft.NodeID(i + 1)
+		members[i] = raft.Member{ID: id, Address: address(id)}
 	}
 	return members
 }
@@ -194,7 +202,7 @@ func (n *node) end() {
 	if !n.up {
 		return
 	}
-	n.up, n.dying, n.paused = false, false, false
+	n.up, n.dying, n.paused, n.closing = false, false, false, false
 	n.life++
 	if n.transport != nil {
 		n.transport.Close()

@@ -14,6 +14,7 @@ type settings struct {
 	network      inmem.Faults
 	pace         pace
 	segmentBytes int64
+	durable      bool   // the state machines are durable by themselves
 	maxEvents    uint64 // after which something must be wrong; 0: as many as there are
 }
 

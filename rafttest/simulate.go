@@ -37,7 +37,8 @@ type Simulation[M raft.StateMachine[R], R any] struct {
 	// from run to run, which finds more. ID, Group, Storage, Transport,
 	// Bootstrap and Cluster are the simulation's.
 	Config func(*raft.Config)
-	// MinNodes and MaxNodes bound the size of the cluster. 0: 3 and 7.
+	// MinNodes and MaxNodes bound the size of the cluster when it is founded.
+	// 0: 3 and 7.
 	MinNodes, MaxNodes int
 	// Faults is what may go wrong; each run has a part of it. 0: AllFaults.
 	Faults Faults
@@ -302,6 +303,9 @@ func (r *run[M, R]) client(id int) {
 			return
 		}
 		n := e.nodes[e.tape.Intn(len(e.nodes))]
+		if !e.counts(n) && e.tape.Chance(0.8) { // it would wait to be added
+			n = e.nodes[e.tape.Intn(len(e.nodes))]
+		}
 		if r.s.Read != nil && e.tape.Chance(r.plan.reads) {
 			r.ask(id, n)
 		} else {

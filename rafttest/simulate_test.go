@@ -201,6 +201,7 @@ func TestFindings(t *testing.T) {
 	})
 	t.Run("lost in a snapshot", func(t *testing.T) {
 		s := small()
+		s.Seeds = 200
 		s.Machine = func() *registers { m := newRegisters(); m.forget = "3"; return m }
 		require.Contains(t, failureOf(func(t TB) { Simulate(t, s) }), "results: ")
 	})

@@ -37,12 +37,15 @@ const (
 	// FaultUpgrade: nodes are restarted with a next version of the wire
 	// format, and back.
 	FaultUpgrade
+	// FaultMembership: the membership changes, nodes come and go, hand over
+	// and are closed. (What an operator does, and not wrong by itself.)
+	FaultMembership
 
 	// AllFaults is all of them.
 	AllFaults Faults = 1<<iota - 1
 )
 
-var faultNames = []string{"network", "partition", "crash", "disk", "damage", "clock", "pause", "upgrade"}
+var faultNames = []string{"network", "partition", "crash", "disk", "damage", "clock", "pause", "upgrade", "membership"}
 
 // String names the kinds.
 func (f Faults) String() string {
@@ -84,6 +87,7 @@ func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) 
 	}
 	drawConfig(t, &cfg.raft)
 	cfg.segmentBytes = pick(t, int64(64<<10), 32<<10, 128<<10)
+	cfg.durable = pick(t, false, false, true)
 
 	var p plan
 	for i := range faultNames {
@@ -124,6 +128,7 @@ func drawConfig(t *tape.Tape, c *raft.Config) {
 	draw(t, &c.SnapshotEntries, -1, 5, 30, 100, 300)
 	draw(t, &c.SnapshotBytes, -1, -1, 500, 5000)
 	draw(t, &c.TrailingEntries, raft.DefaultTrailingEntries, -1, 1, 10, 50)
+	draw(t, &c.CatchUpBytes, raft.DefaultCatchUpBytes, -1, 1000, 10_000)
 	entry := c.MaxEntryBytes
 	if entry == 0 {
 		entry = raft.DefaultMaxEntryBytes
@@ -156,6 +161,7 @@ func describePlan(cfg *settings, p *plan) []string {
 		fmt.Sprintf("%d nodes, election timeout %v, heartbeat %v", cfg.nodes, c.ElectionTimeout, c.HeartbeatInterval),
 		fmt.Sprintf("message %d, window %d, uncommitted %d, apply %d, pending %d bytes", c.MaxMessageBytes, c.MaxWindowBytes, c.MaxUncommittedBytes, c.MaxApplyBytes, c.MaxPendingBytes),
 		fmt.Sprintf("snapshot every %d entries, %d bytes, %d trailing; segments of %d bytes", c.SnapshotEntries, c.SnapshotBytes, c.TrailingEntries, cfg.segmentBytes),
+		fmt.Sprintf("state machines durable by themselves: %v", cfg.durable),
 		fmt.Sprintf("faults: %v; network %+v; work %v, disk %v", p.faults, cfg.network, cfg.pace.work.max, cfg.pace.disk.max),
 		fmt.Sprintf("%v with %d clients that think up to %v, %g of their requests reads, %g given up", p.duration, p.clients, p.think.max, p.reads, p.hasty),
 	}

@@ -61,7 +61,7 @@ func (t *notes) ended(c *call) {
 	case t.recorder == nil:
 	case c.err != nil:
 		t.note(c.n, "%v ends: %v", c, c.err)
-	case c.read:
+	case c.kind != callProposal:
 		t.note(c.n, "%v ends", c)
 	default:
 		t.note(c.n, "%v ends: %v", c, c.value)

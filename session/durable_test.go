@@ -15,7 +15,7 @@ import (
 	"github.com/seed-6281cb22/raft"
 )
 
-var _ raft.StateMachine[Result[int]] = (*DurableMachine[int])(nil)
+var _ raft.DurableStateMachine[Result[int]] = (*DurableMachine[int])(nil)
 
 // store is a state machine that is durable by itself: what it holds survives a
 // crash, as of the transaction that was synced last.

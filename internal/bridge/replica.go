@@ -42,6 +42,14 @@ type Replica interface {
 	Propose(command []byte, ended func(result any, err error)) (Call, error)
 	// ReadBarrier is Propose for read barriers, without a result.
 	ReadBarrier(ended func(result any, err error)) (Call, error)
+	// ChangeMembership is Propose for changes of the membership, a
+	// []raft.Change, and TransferLeadership for transfers, both without a
+	// result.
+	ChangeMembership(changes any, ended func(result any, err error)) (Call, error)
+	TransferLeadership(to raftpb.NodeID, ended func(result any, err error)) (Call, error)
+	// HandOver is what raft.Node's Close does before it ends the replica. It
+	// returns false if there is nothing to wait for; else ended is called.
+	HandOver(ended func(result any, err error)) bool
 	// BeginReceive, Receive and EndReceive are the steps of raft.Handler's
 	// DeliverSnapshot: if the data is wanted, all three are called, and if not
 	// the error is the answer to the sender, as EndReceive's is.

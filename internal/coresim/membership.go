@@ -3,67 +3,34 @@ package coresim
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/seed-6281cb22/raft"
-	"github.com/seed-6281cb22/raft/internal/quorum"
+	"github.com/seed-6281cb22/raft/internal/memberchange"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
-
-// change is a change of one member.
-type change struct {
-	id      raftpb.NodeID
-	address string
-	intent  raftpb.Intent // what it makes of the member, as far as votes go
-	ask     func(raftpb.NodeID, string) raft.Change
-}
-
-func idOnly(f func(raftpb.NodeID) raft.Change) func(raftpb.NodeID, string) raft.Change {
-	return func(id raftpb.NodeID, _ string) raft.Change { return f(id) }
-}
-
-var changeKinds = [...]change{
-	{intent: raftpb.IntentVoter, ask: raft.AddVoter},
-	{intent: raftpb.IntentVoter, ask: raft.AddVoter},
-	{ask: raft.AddLearner},
-	{intent: raftpb.IntentVoter, ask: idOnly(raft.PromoteWhenCaughtUp)},
-	{intent: raftpb.IntentLearner, ask: idOnly(raft.Demote)},
-	{ask: raft.SetAddress},
-	{intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)},
-	{intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)},
-}
 
 // changeMembers asks a leader for a random change of the membership: of voters,
 // learners, addresses, of several at once, of itself. Many are refused, being
 // impossible or too early.
 func (s *Simulator) changeMembers(i int) {
-	changes := make([]change, 1+s.tape.Intn(1+s.tape.Intn(3)))
-	for k := range changes {
-		c := changeKinds[s.tape.Intn(len(changeKinds))]
-		c.id = raftpb.NodeID(1 + s.tape.Intn(len(s.nodes)))
+	s.requestChange(i, memberchange.Draw(s.tape, len(s.nodes), func(id raftpb.NodeID) string {
 		s.addresses++
-		c.address = address(c.id, s.addresses)
-		changes[k] = c
-	}
-	s.requestChange(i, changes)
+		return address(id, s.addresses)
+	}))
 }
 
 func address(id raftpb.NodeID, k int) string { return fmt.Sprintf("%d.%d", id, k) }
 
 // requestChange asks for changes, except where too few of those that are to
 // vote have disks that work.
-func (s *Simulator) requestChange(i int, changes []change) {
+func (s *Simulator) requestChange(i int, changes []memberchange.Change) {
 	n := &s.nodes[i]
-	if !s.viable(intended(n.view.Membership, changes), 0) {
+	if !s.viable(memberchange.Intended(n.view.Membership, changes), 0) {
 		return
 	}
 	s.count(ChangeMembers)
 	s.before(ChangeMembers, n, nil)
-	asked := make([]raft.Change, len(changes))
-	for k, c := range changes {
-		asked[k] = c.ask(c.id, c.address)
-	}
-	_, err := n.core.ChangeMembership(s.local(n), asked...)
+	_, err := n.core.ChangeMembership(s.local(n), memberchange.Ask(changes)...)
 	var impossible *raft.MembershipError
 	if err != nil && !errors.Is(err, raft.ErrChangePending) && !errors.Is(err, raft.ErrTransferring) && !errors.As(err, &impossible) {
 		s.fail(Refusal, n.id, "a leader refuses a change of the membership: %v", err)
@@ -71,53 +38,14 @@ func (s *Simulator) requestChange(i int, changes []change) {
 	s.after(ChangeMembers, i, nil)
 }
 
-// intended is, about, what m becomes by changes: who is to vote.
-func intended(m *raftpb.Membership, changes []change) *raftpb.Membership {
-	next := m.Clone()
-	for k := range next.Members {
-		next.Members[k].Intent = raftpb.IntentStay
-	}
-	for _, c := range changes {
-		at := slices.IndexFunc(next.Members, func(member raftpb.Member) bool { return member.ID == c.id })
-		switch {
-		case at < 0:
-			next.Members = append(next.Members, raftpb.Member{ID: c.id, Intent: c.intent})
-		case c.intent != raftpb.IntentStay && (c.intent == raftpb.IntentVoter) != next.Members[at].Voter:
-			next.Members[at].Intent = c.intent
-		}
-	}
-	return &next
-}
-
 // viable reports whether a majority of each configuration of a membership, the
 // one that is intended too, will be able to go on: has storage that is neither
 // marked nor broken, nor in lost.
 func (s *Simulator) viable(m *raftpb.Membership, lost nodeSet) bool {
-	configurations := [...]func(*raftpb.Member) bool{
-		func(m *raftpb.Member) bool { return m.Voter },
-		func(m *raftpb.Member) bool { return m.Outgoing },
-		func(m *raftpb.Member) bool {
-			return m.Voter && m.Intent == raftpb.IntentStay || m.Intent == raftpb.IntentVoter
-		},
-	}
-	for _, votes := range configurations {
-		voters, usable := 0, 0
-		for k := range m.Members {
-			member := &m.Members[k]
-			if !votes(member) {
-				continue
-			}
-			voters++
-			i := int(member.ID) - 1
-			if !s.broken.has(i) && !lost.has(i) && (s.nodes[i].disk.hard.Unmarked || !member.Voter && !member.Outgoing) {
-				usable++
-			}
-		}
-		if voters > 0 && usable < quorum.Size(voters) {
-			return false
-		}
-	}
-	return true
+	return memberchange.Viable(m, func(member *raftpb.Member) bool {
+		i := int(member.ID) - 1
+		return !s.broken.has(i) && !lost.has(i) && (s.nodes[i].disk.hard.Unmarked || !member.Voter && !member.Outgoing)
+	})
 }
 
 // mayLose reports whether node i may lose its disk: whichever membership comes
@@ -154,11 +82,7 @@ func (s *Simulator) handOver(i int) {
 // member reports whether node i is a member as the leader has it.
 func (s *Simulator) member(i int) bool {
 	l := s.leader()
-	return l >= 0 && isMember(s.nodes[l].view.Membership, s.nodes[i].id)
-}
-
-func isMember(m *raftpb.Membership, id raftpb.NodeID) bool {
-	return slices.ContainsFunc(m.Members, func(member raftpb.Member) bool { return member.ID == id })
+	return l >= 0 && memberchange.Has(s.nodes[l].view.Membership, s.nodes[i].id)
 }
 
 // membershipSettled reports whether the last change has come to its end, and
@@ -168,21 +92,20 @@ func (s *Simulator) membershipSettled() bool {
 	if l < 0 {
 		return false
 	}
-	leader, settled := &s.nodes[l].view, true
+	leader := &s.nodes[l].view
 	for k := range leader.Membership.Members {
 		m := &leader.Membership.Members[k]
 		if m.Intent == raftpb.IntentVoter && s.broken.has(int(m.ID)-1) {
-			s.requestChange(l, []change{{id: m.ID, intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)}})
+			s.requestChange(l, []memberchange.Change{memberchange.Remove(m.ID)})
 			return false
 		}
-		settled = settled && m.Intent == raftpb.IntentStay && !m.Outgoing
 	}
-	if !settled {
+	if !memberchange.Settled(leader.Membership) {
 		return false
 	}
 	for i := range s.nodes {
 		v := &s.nodes[i].view
-		if s.up.has(i) && !isMember(leader.Membership, v.ID) && !v.Removed && v.Deadline != int64(raft.Never) {
+		if s.up.has(i) && !memberchange.Has(leader.Membership, v.ID) && !v.Removed && v.Deadline != int64(raft.Never) {
 			return false
 		}
 	}

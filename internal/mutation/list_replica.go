@@ -98,19 +98,19 @@ var outcomes = []Mutation{
 	},
 	{
 		ID: "R20", File: "replica_admission.go", Func: "replica.syncTerm",
-		Find: "r.inbox.clear()", Replace: "r.inbox.clear(); r.loseBefore(term)",
+		Find: "r.inbox.clear()", Replace: "r.inbox.clear(); r.loseBefore(0, term)",
 		Wrong: "a proposal counts as lost when its leader's term ends (H10)",
 		By:    []*Engine{Stack},
 	},
 	{
 		ID: "R21", File: "replica_proposals.go", Func: "replica.skipTo",
-		Find: "r.resolve(slot, errSkipped, -1)", Replace: "r.resolve(slot, errLost, -1)",
+		Find: "r.resolve(now, slot, errSkipped, -1)", Replace: "r.resolve(now, slot, errLost, -1)",
 		Wrong: "what a snapshot has skipped counts as lost (H10)",
 		By:    []*Engine{Stack},
 	},
 	{
 		ID: "R22", File: "replica_apply.go", Func: "replica.restored",
-		Find: "r.skipTo(&opened)", Replace: "",
+		Find: "r.skipTo(now, &opened)", Replace: "",
 		Wrong: "what a snapshot has skipped is waited for",
 		By:    []*Engine{Stack},
 	},
@@ -164,7 +164,7 @@ var outcomes = []Mutation{
 	},
 	{
 		ID: "R31", File: "replica_apply.go", Func: "replica.applied",
-		Find: "r.loseBefore(e.Term)", Replace: "",
+		Find: "r.loseBefore(now, e.Term)", Replace: "",
 		Wrong: "a proposal that is lost never ends",
 		By:    []*Engine{Stack},
 	},

@@ -497,6 +497,7 @@ func (x *Member) GetIntent() Intent {
 type Membership struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Members       []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	Lease         uint64                 `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"` // the length of leases in nanoseconds, 0: no leases
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -538,6 +539,13 @@ func (x *Membership) GetMembers() []*Member {
 	return nil
 }
 
+func (x *Membership) GetLease() uint64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
 // Snapshot says what a snapshot of the state machine covers.
 type Snapshot struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -547,8 +555,11 @@ type Snapshot struct {
 	MembershipIndex uint64                 `protobuf:"varint,4,opt,name=membership_index,json=membershipIndex,proto3" json:"membership_index,omitempty"` // of the entry that holds it, 0 for founding
 	Size            uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`                                              // of the state machine's data, in bytes
 	Checksum        uint32                 `protobuf:"fixed32,6,opt,name=checksum,proto3" json:"checksum,omitempty"`                                     // CRC32C of the state machine's data
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The clock interval of the entry at index, as in Entry.
+	Earliest      uint64 `protobuf:"varint,7,opt,name=earliest,proto3" json:"earliest,omitempty"`
+	Latest        uint64 `protobuf:"varint,8,opt,name=latest,proto3" json:"latest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
@@ -619,6 +630,20 @@ func (x *Snapshot) GetSize() uint64 {
 func (x *Snapshot) GetChecksum() uint32 {
 	if x != nil {
 		return x.Checksum
+	}
+	return 0
+}
+
+func (x *Snapshot) GetEarliest() uint64 {
+	if x != nil {
+		return x.Earliest
+	}
+	return 0
+}
+
+func (x *Snapshot) GetLatest() uint64 {
+	if x != nil {
+		return x.Latest
 	}
 	return 0
 }
@@ -845,7 +870,8 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\x06intent\x18\a \x01(\x0e2\x0e.raftpb.IntentR\x06intentJ\x04\b\x06\x10\aR\bpriority\"L\n" +
 	"\n" +
 	"Membership\x12(\n" +
-	"\amembers\x18\x01 \x03(\v2\x0e.raftpb.MemberR\amembersJ\x04\b\x02\x10\x03R\x0elease_duration\"\xe1\x01\n" +
+	"\amembers\x18\x01 \x03(\v2\x0e.raftpb.MemberR\amembers\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\x04R\x05lease\"\xf7\x01\n" +
 	"\bSnapshot\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x122\n" +
@@ -854,7 +880,9 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"membership\x12)\n" +
 	"\x10membership_index\x18\x04 \x01(\x04R\x0fmembershipIndex\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x1a\n" +
-	"\bchecksum\x18\x06 \x01(\aR\bchecksumJ\x04\b\a\x10\bJ\x04\b\b\x10\tR\bearliestR\x06latest\"\xfe\x03\n" +
+	"\bchecksum\x18\x06 \x01(\aR\bchecksum\x12\x1a\n" +
+	"\bearliest\x18\a \x01(\x04R\bearliest\x12\x16\n" +
+	"\x06latest\x18\b \x01(\x04R\x06latest\"\xfe\x03\n" +
 	"\aMessage\x12'\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x13.raftpb.MessageTypeR\x04type\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\x04R\x05group\x12\x12\n" +
