@@ -85,7 +85,7 @@ func (s stepped) newCall(kind steppedKind, ended func(any, error)) *steppedCall 
 
 func (s stepped) Propose(command []byte, ended func(any, error)) (bridge.Call, error) {
 	c := s.newCall(steppedProposal, ended)
-	c.data = command
+	c.command(command)
 	s.x.mu.Lock()
 	err := s.x.replica.propose(s.x.now(), &c.future)
 	s.x.unlock()

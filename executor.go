@@ -288,7 +288,9 @@ func (x *executor) applyStep() bool {
 	x.job = job{done: true, task: t}
 	switch t.kind {
 	case taskApply:
-		x.job.err = x.machine.apply(t.entries)
+		if x.job.err = checkIntact(t.entries); x.job.err == nil {
+			x.job.err = x.machine.apply(t.entries)
+		}
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
 	case taskCapture:

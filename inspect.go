@@ -4,6 +4,7 @@ import "github.com/seed-6281cb22/raft/internal/bridge"
 
 func init() {
 	bridge.Inspect = func(core any, v *bridge.View) { inspect(core.(*Raft), v) }
+	bridge.Leased = func(core any) bool { return core.(*Raft).leased() }
 	bridge.TermAt = func(core any, i Index) (Term, bool) { return core.(*Raft).log.term(i) }
 }
 

@@ -37,7 +37,7 @@ func (n *Node[R]) newCall() *call[R] {
 // free takes back a call that has ended, or that was refused or given up.
 func (n *Node[R]) free(c *call[R]) {
 	var none R
-	c.result, c.data, c.seq = none, nil, 0
+	c.result, c.data, c.checksum, c.seq = none, nil, 0, 0
 	n.calls.Put(c)
 }
 
@@ -69,7 +69,7 @@ func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	}
 	c := n.newCall()
 	defer n.free(c)
-	c.data = bytes.Clone(command)
+	c.command(bytes.Clone(command))
 
 	n.x.mu.Lock()
 	err := n.x.replica.propose(n.x.now(), &c.future)
@@ -111,18 +111,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err = <-c.done:
-		return err
-	case <-ctx.Done():
-	}
-	n.x.mu.Lock()
-	given := n.x.replica.abandonRead(&c.future)
-	n.x.mu.Unlock()
-	if given {
-		return fmt.Errorf("raft: read barrier: %w", ctx.Err())
-	}
-	return <-c.done
+	return n.awaitRead(ctx, &c.future)
 }
 
 // ChangeMembership changes the membership by all of changes at once, and waits

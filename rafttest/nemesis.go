@@ -46,6 +46,7 @@ var faults = []fault{
 	{FaultDisk, "full disk", (*nemesis).fullDisk},
 	{FaultDamage, "damage", (*nemesis).damage},
 	{FaultDamage, "lost disk", (*nemesis).lostDisk},
+	{FaultDamage, "bit flip in memory", (*nemesis).bitFlip},
 	{FaultClock, "clock jump", (*nemesis).clockJump},
 	{FaultClock, "clock drift", (*nemesis).clockDrift},
 	{FaultPause, "pause", (*nemesis).pause},

@@ -28,7 +28,8 @@ const (
 	// FaultDisk: disks are slow, hang, fail and fill up.
 	FaultDisk
 	// FaultDamage: bits flip on a minority of the disks, writes land in the
-	// wrong place, and disks are lost.
+	// wrong place, and disks are lost. Bits of entries flip in memory, where no
+	// frame and no record has a checksum any more.
 	FaultDamage
 	// FaultClock: clocks drift and jump.
 	FaultClock

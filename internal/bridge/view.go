@@ -97,6 +97,10 @@ type Peer struct {
 // *raft.Raft.
 var Inspect func(core any, v *View)
 
+// Leased reports whether a lease read that took no time would be served by
+// core, a *raft.Raft, now.
+var Leased func(core any) bool
+
 // TermAt returns the term of the entry at an index of the log of core, a
 // *raft.Raft, and whether the core knows it.
 var TermAt func(core any, i raftpb.Index) (raftpb.Term, bool)
