@@ -223,6 +223,9 @@ func content(r *wal.RecordInfo) string {
 	if s := r.Snapshot; s != nil && (s.Index > 0 || len(s.Membership.Members) > 0) {
 		add("snapshot %d of term %d, %s", s.Index, s.Term, count(len(s.Membership.Members), "member"))
 	}
+	if r.First > 0 && r.Last == 0 {
+		add("the log begins at %d", r.First)
+	}
 	if len(r.Runs) > 0 {
 		add("entries %s", indexes(r.First, r.Last))
 		for _, run := range r.Runs {

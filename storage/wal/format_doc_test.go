@@ -31,22 +31,22 @@ type docLog struct {
 }
 
 type docGroup struct {
-	id         uint64
-	identity   raft.Identity
-	hardState  raft.HardState
-	snapshot   raft.Snapshot
-	first      raft.Index
-	prevTerm   raft.Term
-	entries    []docEntry // from first on
-	last       uint64     // LSN of its last record
-	proven     uint64     // LSN up to which none is missing
-	refused    string
-	suspicious []docEntry // said to be damaged
+	id        uint64
+	identity  raft.Identity
+	hardState raft.HardState
+	snapshot  raft.Snapshot
+	first     raft.Index
+	prevTerm  raft.Term
+	entries   []docEntry // from first on
+	last      uint64     // LSN of its last record
+	proven    uint64     // LSN up to which none is missing
+	refused   string
 }
 
 type docEntry struct {
 	raft.Entry
-	found bool
+	found bool // somewhere
+	rots  bool // and damaged there
 }
 
 func (g *docGroup) end() raft.Index { return g.first + raft.Index(len(g.entries)) }
@@ -67,6 +67,7 @@ type docSegment struct {
 	magic, seed                      uint32
 	frames                           []docFrame
 	holes                            []docHole
+	stated                           uint64 // LSN of the intact frame header that was read last
 	highestDurable                   uint64
 }
 
@@ -86,7 +87,8 @@ func readDoc(files map[string][]byte, explain func(string, int, []byte, string))
 	}
 	chain := l.chain(files)
 	for i, s := range chain {
-		durable := max(s.durable, 0)
+		l.explainHeader(s)
+		durable := s.durable
 		if i+1 < len(chain) {
 			next := chain[i+1]
 			s.b = s.b[:min(len(s.b), next.prevEnd)]
@@ -120,6 +122,12 @@ func (l *docLog) chain(files map[string][]byte) []*docSegment {
 			newest = max(newest, s.number)
 		}
 	}
+	for name, b := range files {
+		if l.hidden(name, b, exist, newest) {
+			l.refused = "a segment is not recognized"
+			return nil
+		}
+	}
 	if newest == 0 {
 		return nil
 	}
@@ -149,6 +157,33 @@ func (l *docLog) chain(files map[string][]byte) []*docSegment {
 	return chain
 }
 
+// hidden reports whether a file is a segment above the newest one, and does not
+// look like it.
+func (l *docLog) hidden(name string, b []byte, exist map[uint32]*docSegment, newest uint32) bool {
+	base, isSegment := strings.CutSuffix(name, ".wal")
+	if !isSegment && !strings.HasSuffix(name, ".spare") {
+		return false
+	}
+	if s := l.header(name, b); s != nil && s.number > newest {
+		return true
+	}
+	number, err := strconv.ParseUint(base, 16, 32)
+	if !isSegment || err != nil || uint32(number) <= newest || len(b) < 8256 {
+		return false
+	}
+	c := &cursor{b: b[8256:], explain: func(int, []byte, string) {}}
+	c.uvarint("first segment that is needed:")
+	own, salt := c.uvarint("this segment:"), c.uvarint("salt:")
+	if c.bad || b[8232] != 4 || own != number {
+		return false
+	}
+	s := &docSegment{b: b, magic: 0x5246524d ^ uint32(salt>>32), seed: crc(0, binary.LittleEndian.AppendUint64(nil, salt))}
+	s.frame(8192)
+	s.firstLSN = s.stated
+	s.walk()
+	return s.firstLSN > 0 && s.highestDurable >= s.firstLSN
+}
+
 func (l *docLog) header(name string, b []byte) *docSegment {
 	for _, at := range []int{0, 4096} {
 		if len(b) < at+128 {
@@ -164,19 +199,22 @@ func (l *docLog) header(name string, b []byte) *docSegment {
 			prevNumber: u32(h[48:]), prevEnd: int(u64(h[56:])), prevLSN: u64(h[64:]), size: int(u64(h[72:])),
 		}
 		s.magic, s.seed = 0x5246524d^uint32(s.salt>>32), crc(0, h[24:32])
-		for _, f := range []struct {
-			at, size int
-			what     string
-		}{
-			{0, 8, "magic"}, {8, 4, "version 1"}, {12, 4, "CRC"}, {16, 4, fmt.Sprintf("number %d", s.number)},
-			{24, 8, "salt"}, {32, 8, fmt.Sprintf("first LSN %d", s.firstLSN)}, {40, 8, fmt.Sprintf("durable LSN %d", s.durable)},
-			{48, 4, "no segment before"}, {72, 8, fmt.Sprintf("size %d", s.size)},
-		} {
-			l.explain(name, at+f.at, h[f.at:f.at+f.size], "header: "+f.what)
-		}
 		return s
 	}
 	return nil
+}
+
+func (l *docLog) explainHeader(s *docSegment) {
+	for _, f := range []struct {
+		at, size int
+		what     string
+	}{
+		{0, 8, "magic"}, {8, 4, "version 1"}, {12, 4, "CRC"}, {16, 4, fmt.Sprintf("number %d", s.number)},
+		{24, 8, "salt"}, {32, 8, fmt.Sprintf("first LSN %d", s.firstLSN)}, {40, 8, fmt.Sprintf("durable LSN %d", s.durable)},
+		{48, 4, "no segment before"}, {72, 8, fmt.Sprintf("size %d", s.size)},
+	} {
+		l.explain(s.name, f.at, s.b[f.at:f.at+f.size], "header: "+f.what)
+	}
 }
 
 // frame returns what is at an offset.
@@ -190,6 +228,7 @@ func (s *docSegment) frame(off int) (lsn uint64, body []byte, next int, ok bool)
 		return 0, nil, 0, false
 	}
 	s.highestDurable = max(s.highestDurable, u64(h[16:]))
+	s.stated = u64(h[8:])
 	length := int(u32(h[24:]))
 	if length > len(s.b)-off-40 {
 		return 0, nil, 0, false
@@ -239,7 +278,12 @@ func (l *docLog) replay(s *docSegment, durable uint64, first bool) {
 			l.broken, l.damaged = true, max(l.damaged, to)
 		}
 	}
+	judged := false
 	for i, f := range s.frames {
+		if f.lsn > durable && !judged {
+			judged = true
+			l.nowhere()
+		}
 		for _, h := range s.holes {
 			if h.lsn > durable && h.lsn < f.lsn {
 				return // torn
@@ -384,12 +428,21 @@ func (g *docGroup) apply(c *cursor, kind, flags byte) {
 			if i == 0 {
 				g.entries = g.entries[:e.Index-g.first]
 			}
-			g.entries = append(g.entries, docEntry{e, true})
+			g.entries = append(g.entries, docEntry{Entry: e, found: true})
 		}
 	case 2:
 		for _, e := range c.entries(g.id) {
-			g.relocate(docEntry{e, true})
+			g.relocate(docEntry{Entry: e, found: true})
 		}
+	case 5:
+		first := raft.Index(c.uvarint("the log begins at"))
+		if c.bad = c.bad || first == 0 || first > g.end(); !c.bad {
+			g.compact(first)
+		}
+	case 6:
+		e := raft.Entry{Index: raft.Index(c.uvarint("index")), Term: raft.Term(c.uvarint("term"))}
+		intact, ok := c.entry(g.id)
+		g.relocate(docEntry{Entry: e, found: true, rots: !ok || intact.Index != e.Index || intact.Term != e.Term})
 	default:
 		c.bad = true
 	}
@@ -446,6 +499,16 @@ func (l *docLog) judge() {
 		if l.broken && g.proven <= l.damaged {
 			g.lose("damage may concern it")
 		}
+		if slices.ContainsFunc(g.entries, func(e docEntry) bool { return e.rots }) {
+			g.lose("an entry is damaged")
+		}
+	}
+	l.nowhere()
+}
+
+// nowhere finds the groups that lack an entry.
+func (l *docLog) nowhere() {
+	for _, g := range l.groups {
 		if slices.ContainsFunc(g.entries, func(e docEntry) bool { return !e.found }) {
 			g.lose("an entry is nowhere")
 		}

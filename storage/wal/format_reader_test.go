@@ -203,6 +203,9 @@ func (r *docRun) life() {
 		return
 	}
 	// The batch that is being written when it crashes: in part there, or not.
+	if r.rng.IntN(2) == 0 {
+		r.drive.Idle() // not synced, and before it
+	}
 	left := 1 + r.rng.IntN(2)
 	r.fs.SetHook(func(op *vfs.Op) error {
 		if !op.Mutates() {
@@ -235,43 +238,79 @@ func TestFormatDocument(t *testing.T) {
 // And in damaged ones: the same groups are refused.
 func TestFormatDocumentOnDamage(t *testing.T) {
 	refused, whole := 0, 0
-	for seed := range uint64(6) {
+	for seed := range uint64(12) {
 		r := newDocRun(t, 100+seed)
 		for range 4 {
 			r.reopen()
 			r.life()
-		}
-		r.reopen()
-		require.NoError(t, r.log.Close())
-		original := files(r.fs)
-		for range 40 {
-			r.fs = damagedCopy(r.rng, original)
-			doc := readDoc(files(r.fs), nil)
-			log, err := wal.Open("/wal", wal.Options{FS: r.fs, Manual: &r.drive, SegmentBytes: 32 << 10})
-			if err != nil {
-				require.NotEmpty(t, doc.refused, "Open: %v", err)
-				refused++
-				continue
+			for range 12 {
+				damaged := &docRun{t: t, fs: damagedCopy(r.rng, files(r.fs)), rng: r.rng}
+				n := damaged.compareAll()
+				refused += n
+				whole += docGroups - n
 			}
-			require.Empty(t, doc.refused)
-			r.log = log
-			for id := raft.GroupID(1); id <= docGroups; id++ {
-				r.compare(id, doc)
-				if g := doc.groups[uint64(id)]; g != nil && g.refused != "" {
-					refused++
-				} else {
-					whole++
-				}
-			}
-			require.NoError(t, log.Close())
 		}
 	}
 	t.Logf("%d groups refused, %d whole", refused, whole)
-	require.Greater(t, refused, 50)
-	require.Greater(t, whole, 100)
+	require.Greater(t, refused, 300)
+	require.Greater(t, whole, 300)
 }
 
-// damagedCopy flips a bit of what is in use, or clears a sector of it.
+// compareAll opens a log that may be damaged, and returns how many groups are
+// refused.
+func (r *docRun) compareAll() (refused int) {
+	r.t.Helper()
+	doc := readDoc(files(r.fs), nil)
+	r.drive = drive.Writer{Random: r.rng.Uint64}
+	var err error
+	if r.log, err = wal.Open("/wal", wal.Options{FS: r.fs, Manual: &r.drive, SegmentBytes: 32 << 10}); err != nil {
+		require.NotEmpty(r.t, doc.refused, "Open: %v", err)
+		return docGroups
+	}
+	require.Empty(r.t, doc.refused)
+	for id := raft.GroupID(1); id <= docGroups; id++ {
+		r.compare(id, doc)
+		if g := doc.groups[uint64(id)]; g != nil && g.refused != "" {
+			refused++
+		}
+	}
+	require.NoError(r.t, r.log.Close())
+	return refused
+}
+
+// An entry that rots, and whose segment is freed nevertheless.
+func TestFormatDocumentOnRot(t *testing.T) {
+	r := newDocRun(t, 1)
+	r.reopen()
+	r.save(2, raft.Write{HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{
+		{Index: 1, Term: 1, Data: []byte("stays as it is")}, {Index: 2, Term: 1, Data: []byte("rots")},
+	}})
+	r.sync()
+	segment, at := "", 0
+	for name, b := range files(r.fs) {
+		if i := bytes.Index(b, []byte("rots")); i >= 0 {
+			segment, at = name, i
+		}
+	}
+	r.fs.Corrupt("/wal/"+segment, func(b []byte) { b[at] ^= 1 })
+	for i := raft.Index(1); files(r.fs)[segment] != nil; i++ {
+		require.Less(t, i, raft.Index(1000), "the segment is not freed")
+		r.save(1, raft.Write{HardState: raft.HardState{Term: 1, Commit: i - 1}, Entries: []raft.Entry{{Index: i, Term: 1, Data: make([]byte, 8000)}}})
+		r.sync()
+		r.snapshot(1, raft.Snapshot{Index: i, Term: 1})
+		require.NoError(t, r.log.Storage(1).Compact(i))
+	}
+	require.NoError(t, r.log.Close())
+	doc := readDoc(files(r.fs), nil)
+	require.NotEmpty(t, doc.groups[2].refused)
+	require.Empty(t, doc.groups[1].refused)
+	r.open()
+	r.compare(1, doc)
+	r.compare(2, doc)
+}
+
+// damagedCopy flips bits of what is in use, many of them where frames begin, and
+// clears sectors, headers and checkpoints.
 func damagedCopy(rng *rand.Rand, original map[string][]byte) *vfs.Mem {
 	var names []string
 	for name := range original {
@@ -280,22 +319,32 @@ func damagedCopy(rng *rand.Rand, original map[string][]byte) *vfs.Mem {
 		}
 	}
 	slices.Sort(names)
-	hit := names[rng.IntN(len(names))]
+	for range 1 + rng.IntN(3) {
+		hit := names[len(names)-1]
+		if rng.IntN(2) == 0 {
+			hit = names[rng.IntN(len(names))]
+		}
+		b := original[hit]
+		at := rng.IntN(1 + len(bytes.TrimRight(b, "\x00")))
+		if rng.IntN(2) == 0 {
+			at = at&^4095 + rng.IntN(64)
+		}
+		switch rng.IntN(8) {
+		case 0: // both copies of the header
+			clear(b[:min(len(b), 8192)])
+		case 1: // the checkpoint
+			clear(b[min(len(b), 8192):min(len(b), 8192+512)])
+		case 2, 3, 4:
+			b[min(at, len(b)-1)] ^= 1 << rng.IntN(8)
+		default:
+			clear(b[at&^511 : min(len(b), at&^511+512)])
+		}
+	}
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("/wal"); err != nil {
 		panic(err)
 	}
 	for name, b := range original {
-		b = slices.Clone(b)
-		if name == hit {
-			used := len(bytes.TrimRight(b, "\x00"))
-			at := rng.IntN(used)
-			if rng.IntN(2) == 0 {
-				b[at] ^= 1 << rng.IntN(8)
-			} else {
-				clear(b[at&^511 : min(len(b), at&^511+512)])
-			}
-		}
 		f, err := fs.Create("/wal/" + name)
 		if err != nil {
 			panic(err)

@@ -91,7 +91,7 @@ type RecordInfo struct {
 	HardState   *raft.HardState
 	Identity    *raft.Identity
 	Snapshot    *raft.Snapshot
-	First, Last raft.Index     // of its entries; of a checkpoint those that the log holds
+	First, Last raft.Index     // of its entries; of a checkpoint those that the log holds; First of a compaction, too
 	Runs        []raft.TermRun // their terms
 	FirstNeeded uint32         // segment, in the head of a checkpoint
 	Malformed   string         // why it is not understood, "" if it is
@@ -254,7 +254,7 @@ func recordInfo(r *record, segment uint32) RecordInfo {
 			info.HardState, info.Identity, info.Snapshot = &g.hardState, &g.identity, &g.snapshot
 			info.First, info.Last, info.Runs = g.first, g.last(), g.runs
 		}
-	case recordSave, recordRelocate:
+	case recordSave, recordRelocate, recordCompact, recordDamaged:
 		var o op
 		var e encoded
 		err = r.decode(&o, &e)
@@ -274,6 +274,9 @@ func (i *RecordInfo) entries(r *record, o *op, e *encoded) {
 	}
 	if o.identity != (raft.Identity{}) {
 		i.Identity = &o.identity
+	}
+	if r.kind == recordCompact {
+		i.First = o.first
 	}
 	if len(e.entries) == 0 {
 		return
@@ -297,6 +300,10 @@ func (k recordKind) String() string {
 		return "checkpoint"
 	case recordCheckpointHead:
 		return "checkpoint head"
+	case recordCompact:
+		return "compaction"
+	case recordDamaged:
+		return "damaged entry"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

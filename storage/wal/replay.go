@@ -19,6 +19,29 @@ type replay struct {
 	// seen is the LSN of the last record of a group in carry.
 	seen map[*group]uint64
 	enc  encoded
+	// damagedEntries are those of which a record says so.
+	damagedEntries []damagedEntry
+}
+
+// damagedEntry is an entry that the log holds, unless it has been replaced or
+// forgotten since.
+type damagedEntry struct {
+	group *group
+	index raft.Index
+}
+
+// refuseDamagedEntries refuses the groups whose logs hold an entry of which a
+// record says that it is damaged.
+func (r *replay) refuseDamagedEntries() {
+	for _, e := range r.damagedEntries {
+		if e.index < e.group.first || e.index > e.group.last() {
+			continue
+		}
+		s := storage{r.l, e.group}
+		if _, err := s.Entries(nil, e.index, e.index+1, 0); err != nil && e.group.refused == nil {
+			e.group.refused = err
+		}
+	}
 }
 
 // run replays the chain, whose last segment may end in a torn write.
@@ -85,7 +108,7 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 	for i := range w.frames {
 		f := &w.frames[i]
 		for holes[0].lsn < f.lsn && holes[0].lsn <= durable {
-			r.damaged(seg, holes[0], durable)
+			r.hole(seg, holes[0], durable, first)
 			holes = holes[1:]
 		}
 		if holes[0].lsn < f.lsn { // torn: what follows was not acknowledged
@@ -98,8 +121,22 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 		r.frame(seg, f, f.lsn > durable, first && i == 0)
 	}
 	if holes[0].lsn <= durable {
-		r.damaged(seg, holes[0], durable)
+		r.hole(seg, holes[0], durable, first)
 	}
+}
+
+// hole notes that frames of a segment are missing that were acknowledged. The
+// checkpoint has said nothing that earlier frames do not, unless the chain
+// begins with it: without it no group lacks anything.
+func (r *replay) hole(seg *segment, h hole, durable uint64, first bool) {
+	if h.lsn == seg.header.firstLSN && !first {
+		r.l.logger.Error("a checkpoint is damaged, and not needed", zap.String("segment", seg.name))
+		h.lsn++
+		if h.lsn == h.next || h.lsn > durable {
+			return
+		}
+	}
+	r.damaged(seg, h, durable)
 }
 
 // damaged notes that acknowledged frames are missing.
@@ -130,7 +167,7 @@ func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
 		case recordCheckpointHead:
 		case recordCheckpoint:
 			err = r.checkpoint(seg, f, rec, base)
-		case recordSave, recordRelocate:
+		case recordSave, recordRelocate, recordCompact, recordDamaged:
 			err = r.save(seg, f, rec, carry)
 		default:
 			err = fmt.Errorf("%w: unknown kind %d", errFormat, rec.kind)
@@ -185,6 +222,9 @@ func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
 		return err
 	}
 	o.entriesEnd, o.membershipsEnd = len(r.enc.entries), len(r.enc.memberships)
+	if o.kind == recordDamaged {
+		r.damagedEntries = append(r.damagedEntries, damagedEntry{g, o.first})
+	}
 	prev := g.lastLSN
 	if lsn, ok := r.seen[g]; ok {
 		prev = lsn
