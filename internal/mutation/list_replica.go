@@ -58,7 +58,7 @@ var forwards = []Mutation{
 	},
 	{
 		ID: "R10", File: "replica_reads.go", Func: "replica.readAnswered",
-		Find: "if answer.Index <= r.apply.index {", Replace: "{",
+		Find: "if r.hasApplied(answer.Index) {", Replace: "{",
 		Wrong: "a read ends before its index is applied",
 		By:    []*Engine{Stack},
 	},
