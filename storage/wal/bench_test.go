@@ -161,3 +161,30 @@ func BenchmarkSaveEncode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOpen opens a log of 256 MiB, of entries of 1 KiB, which the page
+// cache holds.
+func BenchmarkOpen(b *testing.B) {
+	const size, perWrite = 256 << 20, 64
+	dir := b.TempDir()
+	log, err := Open(dir, Options{})
+	require.NoError(b, err)
+	data := make([]byte, 1000)
+	batch := make([]raft.Entry, perWrite)
+	for next := raft.Index(1); next < size/1024; {
+		for i := range batch {
+			batch[i] = raft.Entry{Index: next, Term: 1, Data: data}
+			next++
+		}
+		require.NoError(b, saveOne(log.Storage(1), write(1, 0, batch...)))
+	}
+	require.NoError(b, log.Close())
+	b.SetBytes(size)
+	for b.Loop() {
+		log, err := Open(dir, Options{})
+		require.NoError(b, err)
+		b.StopTimer()
+		require.NoError(b, log.Close())
+		b.StartTimer()
+	}
+}

@@ -84,7 +84,9 @@ func (l *Log) group(id raft.GroupID) *group {
 	if g == nil {
 		g = newGroup(id)
 		if l.current != nil && len(l.damage) > 0 {
-			g.lost, g.refused = true, l.damage[0] // all of it may be missing
+			e := *l.damage[0] // all of it may be missing
+			e.Ranges = append(slices.Clone(e.Ranges), raft.IndexRange{Group: id, First: 1})
+			g.lost, g.refused = true, &e
 		}
 		l.groups[id] = g
 		l.list = append(l.list, g)
@@ -118,7 +120,7 @@ func (l *Log) apply(b *batch, segment uint32, base int64) {
 		}
 		// Save has checked what it took, so an error is one of Open's.
 		if err := o.group.apply(o, &b.encoded, segment, base, l.accountFunc); err != nil && o.group.refused == nil {
-			o.group.refused = &raft.CorruptError{File: l.path(segmentName(segment)), Offset: base + int64(o.at), Reason: err.Error()}
+			o.group.refused = corruptGroups(l.path(segmentName(segment)), base+int64(o.at), err.Error(), raft.IndexRange{Group: o.group.id, First: o.first})
 		}
 	}
 }

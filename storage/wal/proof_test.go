@@ -179,7 +179,11 @@ func proveCrashes(t *testing.T, y *tally) {
 // proveCrashesInRecovery crashes, then crashes the recovery at each of its
 // calls, and the recovery from that.
 func proveCrashesInRecovery(t *testing.T, y *tally) {
-	for n := 1; ; n += stride(11) {
+	step := 11
+	if long() {
+		step = 3 // the number of cases is that of the calls, squared
+	}
+	for n := 1; ; n += step {
 		d, m := newDisk(t), newModel()
 		crashed := d.crashAt(n, func() { script(d, m) })
 		all := endings(d.fs.Unsynced(), stride(64), n)
@@ -271,6 +275,9 @@ func (s *small) fault(what string, mayLimit bool, damage func(fs *vfs.Mem)) (out
 func (d *disk) judge(m *model) (outcome, wrong string) {
 	var corrupt *raft.CorruptError
 	if err := d.open(); errors.As(err, &corrupt) {
+		if corrupt.File == "" || corrupt.Reason == "" || corrupt.Remedy != logRemedy {
+			return "", "the error does not say enough: " + err.Error()
+		}
 		return logRefused, ""
 	} else if err != nil {
 		return "", err.Error()
@@ -282,6 +289,10 @@ func (d *disk) judge(m *model) (outcome, wrong string) {
 			err = d.readAll(group, state)
 		}
 		if errors.As(err, &corrupt) {
+			if corrupt.File == "" || corrupt.Remedy != groupRemedy ||
+				!slices.ContainsFunc(corrupt.Ranges, func(r raft.IndexRange) bool { return r.Group == group && r.First > 0 }) {
+				return "", "the error does not say enough: " + err.Error()
+			}
 			outcome = groupRefused
 			continue
 		} else if err != nil {

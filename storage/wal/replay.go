@@ -47,6 +47,10 @@ func (r *replay) refuseDamagedEntries() {
 // run replays the chain, whose last segment may end in a torn write.
 func (r *replay) run() error {
 	l := r.l
+	var done, total int64
+	for _, seg := range l.chain {
+		total += seg.size
+	}
 	for i, seg := range l.chain {
 		end, durable := int64(math.MaxInt64), uint64(0)
 		last := i == len(l.chain)-1
@@ -70,6 +74,9 @@ func (r *replay) run() error {
 			r.saveTorn(seg, data, w)
 			l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable
 		}
+		if done += seg.size; l.opts.Progress != nil {
+			l.opts.Progress(done, total)
+		}
 	}
 	r.judge()
 	return nil
@@ -78,7 +85,7 @@ func (r *replay) run() error {
 // read returns a segment's bytes up to end. A file that is too short gives
 // fewer: its frames are then missing.
 func (r *replay) read(seg *segment, end int64) ([]byte, error) {
-	size := min(seg.size, end)
+	size := max(0, min(seg.size, end))
 	if int64(cap(r.data)) < size {
 		r.data = make([]byte, size)
 	}
@@ -146,13 +153,9 @@ func (r *replay) damaged(seg *segment, h hole, durable uint64) {
 		to = h.next - 1
 	}
 	r.l.damagedLSN = max(r.l.damagedLSN, to)
-	e := corruptLog(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
+	e := corruptGroups(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
 	r.l.damage = append(r.l.damage, e)
 	r.l.logger.Error("the log is damaged", zap.Error(e))
-}
-
-func corruptLog(file string, off int64, reason string) *raft.CorruptError {
-	return &raft.CorruptError{File: file, Offset: off, Reason: reason}
 }
 
 func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
@@ -254,7 +257,7 @@ func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.
 		return
 	}
 	g.lost = true
-	e := &raft.CorruptError{File: file, Offset: off, Reason: reason.Error()}
+	e := corruptGroups(file, off, reason.Error())
 	if len(r.l.damage) > 0 {
 		e = r.l.damage[0]
 	}
@@ -276,11 +279,7 @@ func (r *replay) judge() {
 		}
 		for i, at := range g.locations {
 			if at.segment == 0 && !g.lost && g.refused == nil {
-				g.refused = &raft.CorruptError{
-					File:   r.l.chain[0].name,
-					Ranges: []raft.IndexRange{{Group: g.id, First: g.first + raft.Index(i)}},
-					Reason: "no segment holds the entry",
-				}
+				g.refused = corruptGroups(r.l.chain[0].name, 0, "no segment holds the entry", raft.IndexRange{Group: g.id, First: g.first + raft.Index(i)})
 			}
 		}
 	}

@@ -91,11 +91,7 @@ func (s *storage) install() raft.State {
 // The error is a *raft.CorruptError: the state contradicts itself.
 func (g *group) judgeSnapshot(path func(string) string) (install bool, err error) {
 	corrupt := func(first, last raft.Index, reason string, args ...any) error {
-		return &raft.CorruptError{
-			File:   path(snapshotName(g.id, &g.committed)),
-			Ranges: []raft.IndexRange{{Group: g.id, First: first, Last: last}},
-			Reason: fmt.Sprintf(reason, args...),
-		}
+		return corruptGroups(path(snapshotName(g.id, &g.committed)), 0, fmt.Sprintf(reason, args...), raft.IndexRange{Group: g.id, First: first, Last: last})
 	}
 	c := g.committed
 	switch term, held := g.term(c.Index); {
