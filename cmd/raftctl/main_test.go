@@ -209,7 +209,7 @@ func TestDamagedDirectories(t *testing.T) {
 		{"an entry", func(t *testing.T, dir string) {
 			path, at := find(t, dir, "entry 2 of term 1")
 			flip(t, path, at)
-		}, found, []string{"DAMAGED", ".wal at offset", "acknowledged frames", "group 1: entries 2 to 2 are missing or damaged"}},
+		}, found, []string{"DAMAGED", ".wal at offset", "acknowledged frames", "what can be done: other groups go on", "group 1: entries 2 to 2 are missing or damaged"}},
 		{"the snapshot's data", func(t *testing.T, dir string) {
 			path, at := find(t, dir, "the state")
 			flip(t, path, at)

@@ -276,6 +276,9 @@ func verify(args []string, out, errs io.Writer) (int, error) {
 		for _, r := range d.Ranges {
 			fmt.Fprintf(out, "  group %d: %s\n", r.Group, missing(r))
 		}
+		if d.Remedy != "" {
+			fmt.Fprintf(out, "  what can be done: %s\n", d.Remedy)
+		}
 	}
 	for _, g := range v.Groups {
 		if g.Refused != "" {
