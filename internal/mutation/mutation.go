@@ -58,5 +58,5 @@ var NotYet = []Later{
 
 // All returns all mutations, in the order of the table.
 func All() []Mutation {
-	return slices.Concat(elections, commits, acknowledgements, memberships, snapshots, reads, marks, window, forwards, outcomes, walWrites, walRecovery)
+	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, marks, window, forwards, outcomes, walWrites, walRecovery)
 }
