@@ -42,4 +42,7 @@
 //
 // A failed write or sync, a full disk included, ends the log for good: all
 // later writes fail, since after a failed sync nobody knows what is on disk.
+//
+// The files are described in docs/wal-format.md. Inspect reads them without
+// changing anything, and so does the command raftctl.
 package wal
