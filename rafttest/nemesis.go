@@ -55,6 +55,7 @@ var faults = []fault{
 	{FaultMembership, "joining node", (*nemesis).join},
 	{FaultMembership, "transfer", (*nemesis).transfer},
 	{FaultMembership, "close", (*nemesis).close},
+	{FaultMembership, "call for a snapshot", (*nemesis).takeSnapshot},
 }
 
 // start lets things go wrong from now on, until stop.

@@ -129,6 +129,7 @@ func drawConfig(t *tape.Tape, c *raft.Config) {
 	draw(t, &c.SnapshotEntries, -1, 5, 30, 100, 300)
 	draw(t, &c.SnapshotBytes, -1, -1, 500, 5000)
 	draw(t, &c.TrailingEntries, raft.DefaultTrailingEntries, -1, 1, 10, 50)
+	draw(t, &c.MaxSnapshotSends, raft.DefaultMaxSnapshotSends, 1)
 	draw(t, &c.CatchUpBytes, raft.DefaultCatchUpBytes, -1, 1000, 10_000)
 	entry := c.MaxEntryBytes
 	if entry == 0 {
