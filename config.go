@@ -33,7 +33,8 @@ type CoreConfig struct {
 	// for its followers, on a follower those that are not yet durable.
 	MaxWindowBytes int
 	// MaxUncommittedBytes bounds what a leader has accepted and not yet
-	// committed. Beyond it Propose returns ErrOverloaded.
+	// committed, and what is committed and not yet handed to its state
+	// machine. Beyond either Propose returns ErrOverloaded.
 	MaxUncommittedBytes int
 	// MaxApplyBytes bounds the data in one Ready.Committed, except that one
 	// entry always fits.

@@ -430,21 +430,10 @@ func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 	if p.next != request.Lo || p.state == sendingSnapshot {
 		return // what is still needed is asked for again
 	}
-	if n := fitting(entries, p.room(r.cfg.MaxMessageBytes)); n > 0 {
-		r.sendEntries(p, slices.Clone(entries[:n]))
+	n := p.fitting(entries, p.room(r.cfg.MaxMessageBytes))
+	if n == 0 {
+		p.misfit = true
+		return
 	}
-}
-
-// fitting returns how many of entries, at least one if room is not 0, are
-// within room bytes.
-func fitting(entries []Entry, room int) int {
-	if room == 0 {
-		return 0
-	}
-	for n := range entries {
-		if room -= entrySize(&entries[n]); room < 0 {
-			return max(n, 1)
-		}
-	}
-	return len(entries)
+	r.sendEntries(p, slices.Clone(entries[:n]))
 }

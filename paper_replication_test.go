@@ -506,6 +506,8 @@ func TestScenarioL6UncommittedBytesDoNotLeak(t *testing.T) {
 		c.persistAll()
 		c.ack(2, c.Last())
 		require.Equal(t, last, c.Commit())
+		c.Applied(c.now, c.Commit())
+		c.drain()
 	}
 	_, err = c.Propose(c.now, []Entry{{Data: make([]byte, 1001)}})
 	require.ErrorIs(t, err, ErrTooLarge)

@@ -44,6 +44,9 @@ type progress struct {
 	// pipeline collapsed, see recovering; 0: they may be.
 	resume  uint64
 	reading Index // Lo of the LogRead under way, 0: none
+	// misfit: the entry that was read does not fit beside what is on the way;
+	// it is read again when nothing is.
+	misfit bool
 	// snapshot is the index of the snapshot that it is being sent, or catches
 	// up from: what comes after it is needed next. 0: none.
 	snapshot Index
@@ -116,6 +119,9 @@ func (p *progress) room(limit int) int {
 	if p.paused || p.reading != 0 || p.state == sendingSnapshot || len(p.inFlight) >= p.depth {
 		return 0
 	}
+	if len(p.inFlight) > 0 && p.misfit {
+		return 0
+	}
 	if len(p.inFlight) > 0 {
 		return int(min(uint64(limit), p.window-min(p.window, p.bytes)))
 	}
@@ -125,9 +131,25 @@ func (p *progress) room(limit int) int {
 	return int(min(uint64(limit), max(p.window, 1)))
 }
 
+// fitting returns how many of entries are within room bytes. Where nothing is on
+// the way and there is any room, that is at least one.
+func (p *progress) fitting(entries []Entry, room int) int {
+	least := 0
+	if len(p.inFlight) == 0 && room > 0 {
+		least = 1
+	}
+	for n := range entries {
+		if room -= entrySize(&entries[n]); room < 0 {
+			return max(n, least)
+		}
+	}
+	return len(entries)
+}
+
 func (p *progress) launched(last Index, bytes uint64) {
 	p.inFlight = append(p.inFlight, flight{last: last, bytes: bytes})
 	p.bytes += bytes
+	p.misfit = false
 }
 
 // landed says that everything up to verified has been received.

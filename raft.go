@@ -279,7 +279,7 @@ func (r *Raft) stepStale(m *Message) {
 	case raftpb.RequestVote:
 		reply.Type = raftpb.RequestVoteReply
 	case raftpb.AppendEntries:
-		reply.Type, reply.Index = raftpb.AppendEntriesReply, m.Index
+		reply.Type, reply.Index, reply.Window = raftpb.AppendEntriesReply, m.Index, r.windowRoom()
 	case raftpb.InstallSnapshot:
 		reply.Type = raftpb.InstallSnapshotReply
 	case raftpb.PreVoteReply:

@@ -71,9 +71,12 @@ func (r *replica) admit(now Instant) {
 type settlement struct {
 	commit  Index
 	durable uint64
+	applied Index
 }
 
-func (r *replica) settled() settlement { return settlement{r.core.Commit() + 1, r.durable} }
+func (r *replica) settled() settlement {
+	return settlement{r.core.Commit() + 1, r.durable, r.apply.index}
+}
 
 // gather puts entries of at most limit bytes of data, at least one entry, into
 // r.batch, and returns how many are forwarded and how many this replica's own.

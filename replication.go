@@ -71,7 +71,7 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 		}
 		size += entrySize(e)
 	}
-	if r.overloaded(size) {
+	if r.overloaded(size) || r.backlogged() {
 		return 0, ErrOverloaded
 	}
 	first, at := r.log.last+1, r.creationTime()
@@ -86,6 +86,17 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 func (r *Raft) overloaded(size int) bool {
 	uncommitted := r.uncommitted()
 	return uncommitted > 0 && uncommitted+size > r.cfg.MaxUncommittedBytes
+}
+
+// backlogged reports whether the state machine here is so far behind that
+// nothing more is to be taken before it has caught up: what is committed and not
+// handed to it yet is larger than MaxUncommittedBytes. Of what has left memory
+// only the overhead is known. Heartbeats, the commits of what was taken, and the
+// other replicas' state machines do not wait for it.
+func (r *Raft) backlogged() bool {
+	w, next := &r.log.window, r.apply.handedOut+1
+	gone := int(max(min(w.first, r.commit+1), next) - next)
+	return gone*entryOverhead+w.bytes(next-1, r.commit) > r.cfg.MaxUncommittedBytes
 }
 
 // uncommitted is the size of what was appended in this term and is not
