@@ -1,8 +1,10 @@
 package raft
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/seed-6281cb22/raft/internal/bridge"
 )
@@ -27,6 +29,9 @@ func (e steppedEnvironment) now() Instant                { return Instant(e.Now(
 func (e steppedEnvironment) random() [3]uint64           { return e.Random() }
 func (e steppedEnvironment) arm(_ *executor, at Instant) { e.Arm(int64(at)) }
 func (e steppedEnvironment) run(step func() bool)        { e.Run(step) }
+
+// A step takes as long as whoever drives it wants, whatever it does.
+func (e steppedEnvironment) wait(context.Context, time.Duration) {}
 
 func (e steppedEnvironment) sendSnapshot(_ *executor, m Message, body io.ReadSeeker, done func(error)) {
 	e.SendSnapshot(m, body, done)
@@ -60,6 +65,7 @@ const (
 	steppedRead
 	steppedChange
 	steppedTransfer
+	steppedSnapshot
 )
 
 // GiveUp implements bridge.Call.
@@ -73,6 +79,8 @@ func (c *steppedCall) GiveUp(cause error) (error, bool) {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause), c.x.replica.abandonMember(&c.future)
 	case steppedTransfer:
 		return cause, c.x.replica.abandonMember(&c.future)
+	case steppedSnapshot:
+		return cause, c.x.replica.abandonSnapshot(&c.future)
 	}
 	return c.x.replica.abandon(&c.future, cause)
 }
@@ -85,7 +93,7 @@ func (s stepped) newCall(kind steppedKind, ended func(any, error)) *steppedCall 
 
 func (s stepped) Propose(command []byte, ended func(any, error)) (bridge.Call, error) {
 	c := s.newCall(steppedProposal, ended)
-	c.data = command
+	c.command(command)
 	s.x.mu.Lock()
 	err := s.x.replica.propose(s.x.now(), &c.future)
 	s.x.unlock()
@@ -112,6 +120,14 @@ func (s stepped) TransferLeadership(to NodeID, ended func(any, error)) (bridge.C
 	c := s.newCall(steppedTransfer, ended)
 	s.x.mu.Lock()
 	err := s.x.replica.transferLeadership(s.x.now(), &c.future, to)
+	s.x.unlock()
+	return c, err
+}
+
+func (s stepped) TakeSnapshot(ended func(any, error)) (bridge.Call, error) {
+	c := s.newCall(steppedSnapshot, ended)
+	s.x.mu.Lock()
+	err := s.x.replica.takeSnapshot(s.x.now(), &c.future)
 	s.x.unlock()
 	return c, err
 }

@@ -65,6 +65,7 @@ const (
 	DefaultSnapshotEntries     = 1_000_000
 	DefaultTrailingEntries     = 10_000
 	DefaultCatchUpBytes        = 1 << 30
+	DefaultMaxSnapshotSends    = 2
 )
 
 // DefaultCoreConfig returns a configuration for node id, with random to draw
@@ -177,6 +178,14 @@ type Config struct {
 	// applied between two snapshots. A follower that was not heard from for
 	// 10 election timeouts is not waited for. Negative: none.
 	CatchUpBytes int64
+	// MaxSnapshotSends bounds how many snapshots this node sends at once;
+	// further peers that need one wait for their turn. (A transport bounds how
+	// many it receives.)
+	MaxSnapshotSends int
+	// SnapshotRate bounds how fast this node writes and sends snapshots, in
+	// bytes a second over all of them, so that they leave enough of disk and
+	// network to the log. 0: not at all.
+	SnapshotRate int64
 
 	// Clock is for lease reads, see Node.LeaseRead. Nil: this node serves
 	// none, and reads that ask for one cost what a ReadBarrier costs.
@@ -208,17 +217,25 @@ func (c *Config) Validate() error {
 	case d.Transport == nil:
 		return &ConfigError{"Transport", "must not be nil"}
 	case len(d.Cluster) > maxClusterBytes:
-		return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(d.Cluster))}
+		return tooLongName(d.Cluster)
 	case d.MaxPendingBytes < 0 || d.MaxPendingBytes > 1<<30:
 		return &ConfigError{"MaxPendingBytes", "must be positive and at most 1 GiB"}
 	case d.MaxPendingBytes < d.MaxEntryBytes+proposalOverhead:
 		return &ConfigError{"MaxPendingBytes", fmt.Sprintf("must be at least MaxEntryBytes (%d) and %d more, is %d", d.MaxEntryBytes, proposalOverhead, d.MaxPendingBytes)}
+	case d.MaxSnapshotSends < 0:
+		return &ConfigError{"MaxSnapshotSends", "must be positive"}
+	case d.SnapshotRate < 0:
+		return &ConfigError{"SnapshotRate", "must not be negative"}
 	}
 	return d.validateBootstrap()
 }
 
 // maxClusterBytes bounds the name of a cluster, which every handshake carries.
 const maxClusterBytes = 64
+
+func tooLongName(cluster string) error {
+	return &ConfigError{"Cluster", fmt.Sprintf("must have at most %d bytes, has %d", maxClusterBytes, len(cluster))}
+}
 
 func (c *Config) validateBootstrap() error {
 	if len(c.Bootstrap) == 0 {
@@ -271,6 +288,7 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.SnapshotEntries, DefaultSnapshotEntries)
 	setDefault(&d.TrailingEntries, DefaultTrailingEntries)
 	setDefault(&d.CatchUpBytes, DefaultCatchUpBytes)
+	setDefault(&d.MaxSnapshotSends, DefaultMaxSnapshotSends)
 	setDefault(&d.Logger, zap.NewNop())
 	d.SnapshotBytes, d.SnapshotEntries = max(d.SnapshotBytes, 0), max(d.SnapshotEntries, 0)
 	d.TrailingEntries, d.CatchUpBytes = max(d.TrailingEntries, 0), max(d.CatchUpBytes, 0)

@@ -78,6 +78,16 @@
 // state, such as a restored backup of the directory, of which the leader did
 // not know that more was there, nor the loss of a majority's storage at once.
 //
+// # Reads
+//
+// Node.ReadBarrier costs a round of messages, shared by all who wait, and rests
+// on no clock. Node.LeaseRead costs none on the leader, if the group has leases
+// (SetLease) and the leader a Clock whose error is bounded; without them it is a
+// ReadBarrier. Leases delay what follows the failure of a leader: see SetLease.
+// Node.StaleRead, on any node, sees all that was acknowledged longer than a given
+// time ago, and mostly costs nothing. A table of what each costs and guarantees
+// is docs/reads.md in the repository.
+//
 // # Members
 //
 // Node.ChangeMembership adds, removes, promotes and demotes any number of
@@ -97,6 +107,13 @@
 //
 // Node.TransferLeadership hands leadership over to a member that has all of the
 // log, within an election timeout. Node.Close does it by itself.
+//
+// # Backups
+//
+// Node.ExportSnapshot writes a backup to a file, and ImportSnapshot puts it into
+// the empty storage of each founding member of a new cluster, which then starts
+// with what was in it. A backup serves to found a cluster, and for nothing else:
+// a member that loses its storage is started empty, see above.
 //
 // # What can be observed
 //
@@ -134,5 +151,5 @@
 // Package rafttest runs a whole cluster of a service's own state machines in a
 // deterministic simulation, for its tests.
 //
-// Lease reads, and many groups on shared workers, are not supported yet.
+// Many groups on shared workers are not supported yet.
 package raft

@@ -309,11 +309,15 @@ func (r *Raft) Applied(now Instant, index Index) {
 	r.members.forget(min(r.commit, r.applied))
 }
 
+// applying reports whether the state machine is at work on what Ready has handed
+// out, or has a snapshot to restore.
+func (r *Raft) applying() bool { return r.apply.restoring != nil || r.apply.handedOut > r.applied }
+
 // takeCommitted returns what is committed and durable here and comes next, if
 // all that was handed out before has been applied.
 func (r *Raft) takeCommitted() []Entry {
 	a := &r.apply
-	if a.restoring != nil || a.handedOut > r.applied {
+	if r.applying() {
 		return nil
 	}
 	if a.fetched {

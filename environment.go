@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"context"
 	"io"
 	"time"
 )
@@ -17,6 +18,8 @@ type environment interface {
 	arm(x *executor, at Instant)
 	// run calls step beside everything else, until it returns false.
 	run(step func() bool)
+	// wait waits, until ctx ends at the latest.
+	wait(ctx context.Context, d time.Duration)
 	// sendSnapshot sends a snapshot, and says how that ended, by done.
 	sendSnapshot(x *executor, m Message, body io.ReadSeeker, done func(error))
 	// ended hands a call back to whoever waits for it.
@@ -52,6 +55,18 @@ func (e *realTime) run(step func() bool) { go doSteps(step) }
 
 func doSteps(step func() bool) {
 	for step() {
+	}
+}
+
+func (e *realTime) wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

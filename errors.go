@@ -46,6 +46,11 @@ var (
 	// ErrRemoved: this node was removed from the group.
 	ErrRemoved = errors.New("raft: removed from the group")
 
+	// ErrDamaged: data is not what was proposed, its checksum says so. It is
+	// beside ErrNotCommitted for a proposal that was refused for it, and beside
+	// ErrStopped, as a DamagedEntryError, where an entry was about to be applied.
+	ErrDamaged = errors.New("raft: data does not match its checksum")
+
 	// ErrCompacted: the log does not reach back so far.
 	ErrCompacted = errors.New("raft: log entries have been compacted")
 
@@ -92,6 +97,29 @@ func (e *IdentityError) Error() string {
 	return fmt.Sprintf("raft: storage belongs to node %d of cluster %q, not to node %d of cluster %q",
 		e.Stored.Node, e.Stored.Cluster, e.Given.Node, e.Given.Cluster)
 }
+
+// DamagedEntryError says that an entry was about to be applied whose data is not
+// what was proposed: it has changed on the way, in memory or where no other
+// checksum covers it. The replica has stopped, and has applied neither it nor
+// those that came to be applied with it. It is an ErrDamaged.
+//
+// If memory alone was damaged, the node goes on where it is started again. If it
+// stops at the same entry, so is its log, and it is to be replaced by a node with
+// an empty storage.
+type DamagedEntryError struct {
+	Index Index
+	Term  Term
+}
+
+func (e *DamagedEntryError) Error() string {
+	return fmt.Sprintf("raft: entry %d of term %d is not what was proposed: its data does not match its checksum", e.Index, e.Term)
+}
+
+// Is reports that a DamagedEntryError is an ErrDamaged.
+func (e *DamagedEntryError) Is(target error) bool { return target == ErrDamaged }
+
+// errDamagedProposal is how a proposal ends that its leader finds damaged.
+var errDamagedProposal = fmt.Errorf("%w: %w", ErrNotCommitted, ErrDamaged)
 
 // AheadError says that a state machine that is durable by itself has applied
 // entries that its storage does not hold. No entry is applied before it is

@@ -19,6 +19,7 @@ type executor struct {
 	cfg     Config
 	env     environment
 	machine machine
+	cluster string // that this node is in
 	events  eventQueue
 
 	// methods of its own, as values that are made once
@@ -39,6 +40,8 @@ type executor struct {
 	applying bool      // there is an applier
 	reading  bool      // there is a log reader
 	logReads []LogRead // what it is to read
+	sends    sends
+	pace     pace
 
 	job  job     // the applier's
 	read logRead // the log reader's
@@ -97,6 +100,7 @@ func (x *executor) unlock() {
 		r.fx = effectsPool.Get().(*effects)
 	}
 	var apply, read, report bool
+	var sends []SendSnapshot
 	if fx != nil {
 		if report = x.events.put(fx.events); report {
 			x.working++
@@ -113,16 +117,16 @@ func (x *executor) unlock() {
 		}
 		if fx != nil {
 			x.logReads = append(x.logReads, fx.logReads...)
-			x.working += len(fx.snapshots)
+			x.sends.waiting = append(x.sends.waiting, fx.snapshots...)
 			if read = !x.reading && len(x.logReads) > 0; read {
 				x.reading = true
 				x.working++
 			}
 		}
+		sends = x.nextSends()
 	} else {
 		x.noteEnd()
 	}
-	ended := r.ended != nil
 	x.mu.Unlock()
 
 	if apply {
@@ -130,6 +134,9 @@ func (x *executor) unlock() {
 	}
 	if read {
 		x.env.run(x.readNextLog)
+	}
+	for _, s := range sends {
+		x.env.run(func() bool { x.sendSnapshot(s.Message); return false })
 	}
 	if report {
 		x.env.run(x.reportNext)
@@ -142,11 +149,6 @@ func (x *executor) unlock() {
 			x.machine.deliver(c.result, c.future)
 		}
 		x.env.ended(c.future, c.err)
-	}
-	if !ended {
-		for _, s := range fx.snapshots {
-			x.env.run(func() bool { x.sendSnapshot(s.Message); return false })
-		}
 	}
 	if movesPeers(fx.events) {
 		x.syncPeers()
@@ -287,7 +289,9 @@ func (x *executor) applyStep() bool {
 	x.job = job{done: true, task: t}
 	switch t.kind {
 	case taskApply:
-		x.job.err = x.machine.apply(t.entries)
+		if x.job.err = checkIntact(t.entries); x.job.err == nil {
+			x.job.err = x.machine.apply(t.entries)
+		}
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
 	case taskCapture:

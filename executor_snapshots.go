@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // What the executor does about snapshots outside the lock; replica_snapshots.go holds
@@ -37,7 +38,7 @@ func (w *snapshotWrite) step() bool {
 	if !w.done {
 		w.done = true
 		w.err = x.storeSnapshot(w.meta, func(to io.Writer) error {
-			_, err := w.source.WriteTo(to)
+			_, err := w.source.WriteTo(&pacedWriter{x, to})
 			return err
 		})
 		if c, ok := w.source.(io.Closer); ok {
@@ -85,6 +86,27 @@ func (b *boundWriter) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
+// sends are the snapshots that are being sent, and those that wait for that.
+type sends struct {
+	under   int
+	waiting []SendSnapshot
+}
+
+// nextSends takes from those that wait what is to be sent now, which is not what
+// this replica has asked for as the leader of an earlier term. mu is held.
+func (x *executor) nextSends() (next []SendSnapshot) {
+	q := &x.sends
+	for len(q.waiting) > 0 && q.under < x.cfg.MaxSnapshotSends {
+		if s := q.waiting[0]; s.Message.Term == x.replica.core.Term() {
+			next = append(next, s)
+			q.under++
+			x.working++
+		}
+		q.waiting = slices.Delete(q.waiting, 0, 1)
+	}
+	return next
+}
+
 // sendSnapshot sends the newest snapshot to a peer.
 func (x *executor) sendSnapshot(m Message) {
 	s, body, err := x.cfg.Storage.OpenSnapshot()
@@ -93,7 +115,7 @@ func (x *executor) sendSnapshot(m Message) {
 		return
 	}
 	m.Snapshot = &s
-	x.env.sendSnapshot(x, m, body, func(err error) {
+	x.env.sendSnapshot(x, m, &pacedReader{x, body}, func(err error) {
 		body.Close()
 		x.snapshotSent(m.To, s.Index, err)
 	})
@@ -102,6 +124,7 @@ func (x *executor) sendSnapshot(m Message) {
 func (x *executor) snapshotSent(to NodeID, index Index, err error) {
 	x.mu.Lock()
 	x.working--
+	x.sends.under--
 	x.replica.snapshotSent(x.now(), to, index, err)
 	x.unlock()
 }
@@ -140,7 +163,7 @@ func (x *executor) endReceive(m *Message, err error) error {
 	return err
 }
 
-// copySnapshot copies the data of a received snapshot, and checks it.
+// copySnapshot copies the data of a snapshot, and checks it.
 func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	sum := crc32.New(castagnoli)
 	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(body, int64(min(s.Size, 1<<62))+1))
@@ -148,9 +171,9 @@ func copySnapshot(w io.Writer, body io.Reader, s *Snapshot) error {
 	case err != nil:
 		return err
 	case uint64(n) != s.Size:
-		return fmt.Errorf("raft: received %d bytes, or more, of a snapshot of %d", n, s.Size)
+		return fmt.Errorf("raft: got %d bytes, or more, of a snapshot of %d", n, s.Size)
 	case sum.Sum32() != s.Checksum:
-		return fmt.Errorf("raft: received a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
+		return fmt.Errorf("raft: got a snapshot with checksum %08x instead of %08x", sum.Sum32(), s.Checksum)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -224,9 +225,17 @@ func (f *fingerprint) membership(m *Membership) {
 		f.flag(member.Outgoing)
 		f.flag(member.Leaving)
 		f.number(uint64(member.Intent), uint64(member.Priority))
-		f.number(uint64(len(member.Address)))
-		f.b = append(f.b, member.Address...)
+		f.address(member.Address)
 	})
+}
+
+// address takes one that is a node's id, in decimal, for that node's.
+func (f *fingerprint) address(a string) {
+	if id, err := strconv.ParseUint(a, 10, 64); err == nil && id < uint64(len(f.rename)) {
+		a = strconv.FormatUint(uint64(f.rename[id]), 10)
+	}
+	f.number(uint64(len(a)))
+	f.b = append(f.b, a...)
 }
 
 // unordered writes down n things whose order does not matter.

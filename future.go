@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/seed-6281cb22/raft/raftpb"
+
 // A future is a call that waits: a proposal or a read barrier. It is pooled by
 // the Node, and belongs to the replica from when it is taken until complete or
 // abandon.
@@ -9,10 +11,18 @@ type future struct {
 	data  []byte     // a proposal's command
 	began Instant    // when the replica took it
 
+	checksum uint32 // of data, as it was when it was proposed
+
 	seq  uint64      // a proposal's sequence number, 0 before it has one
 	list *futureList // the list that it is in, if any
 	prev *future
 	next *future
+}
+
+// command makes f a proposal of data. Its checksum is computed before anything
+// else happens to the bytes, and goes with them until they are applied.
+func (f *future) command(data []byte) {
+	f.data, f.checksum = data, raftpb.Checksum(data)
 }
 
 // A futureList holds futures in order of arrival. A call that is given up

@@ -4,6 +4,7 @@ import "github.com/seed-6281cb22/raft/internal/bridge"
 
 func init() {
 	bridge.Inspect = func(core any, v *bridge.View) { inspect(core.(*Raft), v) }
+	bridge.Leased = func(core any) bool { return core.(*Raft).leased() }
 	bridge.TermAt = func(core any, i Index) (Term, bool) { return core.(*Raft).log.term(i) }
 }
 
@@ -31,6 +32,8 @@ func inspect(r *Raft, v *bridge.View) {
 
 	latest := r.members.latest()
 	v.Membership, v.MembershipIndex, v.Removed = &latest.Membership, latest.Index, r.members.removed
+	committed := r.members.committed(r.commit)
+	v.Committed, v.CommittedIndex = &committed.Membership, committed.Index
 	inspectPeers(r, v)
 }
 

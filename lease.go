@@ -228,11 +228,13 @@ func (r *Raft) renewLease(lease uint64, now interval) {
 // linearizable: the lease has lasted until after it.
 func (r *Raft) LeaseReadValid(at Instant, read LeaseRead) bool {
 	r.advance(at)
-	if read.term != r.term || read.Index > r.applied || !r.mayLease() {
-		return false
-	}
+	return read.term == r.term && read.Index <= r.applied && r.leased()
+}
+
+// leased reports whether this replica has a lease now.
+func (r *Raft) leased() bool {
 	lease, _ := r.members.leases(r.commit)
-	return r.leaseLasts(lease, r.readClock())
+	return r.mayLease() && r.leaseLasts(lease, r.readClock())
 }
 
 // mayLease reports whether this replica leads in a state in which it may have a

@@ -180,9 +180,11 @@ func TestScenarioR5RestartedFollowersElectInsideALease(t *testing.T) {
 // M33: where the clocks can tell that the lease is over, the new leader waits
 // no longer: it knows when its newest entry of a prior term was created.
 func TestDeferralEndsWithTheLease(t *testing.T) {
+	const early, late = 60 * time.Millisecond, 70 * time.Millisecond // more than a heartbeat
 	c := newLeaseCluster(t, 3)
+	c.clocks[1].early, c.clocks[0].late = early, late
+	c.renew(1)
 	c.cut = cutOff(1)
-	c.clocks[1].early, c.clocks[0].late = 3*time.Millisecond, 5*time.Millisecond
 	c.wait(testLease / 2)
 	c.node(2).r.fireElectionTimer()
 	c.after(c.node(2))
@@ -195,8 +197,8 @@ func TestDeferralEndsWithTheLease(t *testing.T) {
 	require.Equal(t, Leader, r.Role())
 	require.Less(t, r.Commit(), r.leading.first)
 
-	require.Equal(t, c.now.Add(testLease/2+3*time.Millisecond+1), r.leading.deferral.recheck)
-	c.run(testLease/2 + 3*time.Millisecond)
+	require.Equal(t, c.now.Add(testLease/2+early+late+1), r.leading.deferral.recheck)
+	c.run(testLease/2 + early + late)
 	require.Less(t, r.Commit(), r.leading.first)
 	c.run(1)
 	require.Equal(t, r.Last(), r.Commit(), "part of the deadline")
@@ -524,4 +526,37 @@ func TestSetLease(t *testing.T) {
 	}
 	m.Lease = uint64(MaxLease) + 1
 	require.ErrorContains(t, checkMembership(&m), "leases")
+}
+
+// H17: a lease read goes by the shorter of the leases that are not known to be
+// replaced, from its begin to its end.
+func TestScenarioH17ReadsGoByTheShorterLease(t *testing.T) {
+	for _, next := range []time.Duration{testLease / 4, 4 * testLease} {
+		c := newLeaseCluster(t, 3)
+		c.wait(min(testLease, next) + 1) // older than the shorter one, not than the longer
+		c.cut = cutOff(1)
+		require.NoError(t, c.changeMembership(1, SetLease(next)))
+		r := c.node(1).r
+		_, ok := r.BeginLeaseRead(c.now)
+		require.False(t, ok)
+		require.False(t, r.LeaseReadValid(c.now, LeaseRead{Index: r.Commit(), term: r.term}))
+	}
+}
+
+// H17: a successor waits by the longer of the leases that are not known to be
+// replaced: its predecessor may not know of the change either.
+func TestScenarioH17SuccessorGoesByTheLongerLease(t *testing.T) {
+	c := newLeaseCluster(t, 3)
+	for _, clock := range c.clocks {
+		clock.off = true
+	}
+	c.cut = func(m *Message) bool { return m.To == 1 } // nobody learns of its commit
+	require.NoError(t, c.changeMembership(1, SetLease(testLease/4)))
+	c.settle()
+	c.cut = cutOff(1)
+	c.elect(2)
+	c.run(testLease)
+	require.Less(t, c.node(2).r.Commit(), c.node(2).r.leading.first)
+	c.run(testLease/64 + 1)
+	require.Equal(t, c.node(2).r.Last(), c.node(2).r.Commit())
 }

@@ -78,7 +78,8 @@ func (r *Raft) membershipChanged() {
 
 // appendMembership appends an entry that holds m to the leader's log.
 func (r *Raft) appendMembership(m Membership) {
-	r.appendOwn(Entry{Type: EntryMembership, Data: m.Append(nil)})
+	data := m.Append(nil)
+	r.appendOwn(Entry{Type: EntryMembership, Data: data, Checksum: raftpb.Checksum(data)})
 }
 
 func decodeMembership(data []byte) (Membership, error) {

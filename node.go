@@ -37,7 +37,7 @@ func (n *Node[R]) newCall() *call[R] {
 // free takes back a call that has ended, or that was refused or given up.
 func (n *Node[R]) free(c *call[R]) {
 	var none R
-	c.result, c.data, c.seq = none, nil, 0
+	c.result, c.data, c.checksum, c.seq = none, nil, 0, 0
 	n.calls.Put(c)
 }
 
@@ -69,7 +69,7 @@ func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	}
 	c := n.newCall()
 	defer n.free(c)
-	c.data = bytes.Clone(command)
+	c.command(bytes.Clone(command))
 
 	n.x.mu.Lock()
 	err := n.x.replica.propose(n.x.now(), &c.future)
@@ -111,18 +111,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err = <-c.done:
-		return err
-	case <-ctx.Done():
-	}
-	n.x.mu.Lock()
-	given := n.x.replica.abandonRead(&c.future)
-	n.x.mu.Unlock()
-	if given {
-		return fmt.Errorf("raft: read barrier: %w", ctx.Err())
-	}
-	return <-c.done
+	return n.awaitRead(ctx, &c.future)
 }
 
 // ChangeMembership changes the membership by all of changes at once, and waits
@@ -141,7 +130,7 @@ func (n *Node[R]) ReadBarrier(ctx context.Context) error {
 // beside it the cause: ctx.Err(), or what ended this node. The change may go on
 // then, and may be asked for again.
 func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error {
-	err, given := n.await(ctx, func(f *future) error { return n.x.replica.changeMembership(n.x.now(), f, changes) })
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.changeMembership(n.x.now(), f, changes) }, n.x.replica.abandonMember)
 	if given {
 		return fmt.Errorf("raft: change of membership: %w: %w", ErrOutcomeUnknown, err)
 	}
@@ -158,16 +147,16 @@ func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error
 // does; ErrTransferring when another target is being tried; a *MembershipError
 // when no such voter could lead; ctx.Err(), ErrClosed, ErrStopped.
 func (n *Node[R]) TransferLeadership(ctx context.Context, to NodeID) error {
-	err, given := n.await(ctx, func(f *future) error { return n.x.replica.transferLeadership(n.x.now(), f, to) })
+	err, given := n.await(ctx, func(f *future) error { return n.x.replica.transferLeadership(n.x.now(), f, to) }, n.x.replica.abandonMember)
 	if given {
 		return fmt.Errorf("raft: transfer of leadership: %w", err)
 	}
 	return err
 }
 
-// await begins a call about members and waits for its end, or gives it up when
-// ctx ends.
-func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err error, given bool) {
+// await begins a call and waits for its end, or gives it up when ctx ends, by
+// abandon, which returns false if it has ended.
+func (n *Node[R]) await(ctx context.Context, begin func(*future) error, abandon func(*future) bool) (err error, given bool) {
 	if err := ctx.Err(); err != nil {
 		return err, true
 	}
@@ -184,7 +173,7 @@ func (n *Node[R]) await(ctx context.Context, begin func(*future) error) (err err
 	case <-ctx.Done():
 	}
 	n.x.mu.Lock()
-	given = n.x.replica.abandonMember(f)
+	given = abandon(f)
 	n.x.unlock()
 	if given {
 		return ctx.Err(), true

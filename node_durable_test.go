@@ -39,6 +39,7 @@ func startDurable[R any](tb testing.TB, dir string, addresses []string, machine 
 		node, err := raft.Start(raft.Config{
 			ID: m.ID, Storage: log.Storage(0), Transport: d.transports[i], Bootstrap: members, Cluster: "durable",
 			ElectionTimeout: 2 * time.Second, // of real time, on a machine that others use
+			Clock:           raft.SystemClock{MaxError: time.Millisecond},
 		}, machine(i))
 		require.NoError(tb, err)
 		d.nodes = append(d.nodes, node)

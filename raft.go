@@ -374,6 +374,9 @@ func (r *Raft) checkAppendEntries(m *Message, bad func(string, ...any) error) er
 			return bad("entry %d of term %d after entry %d of term %d", e.Index, e.Term, index-1, term)
 		}
 		term = e.Term
+		if !e.Intact() {
+			return bad("entry %d does not match its checksum", e.Index)
+		}
 		if !validInterval(e.Earliest, e.Latest) {
 			return bad("entry %d was created at %d … %d", e.Index, e.Earliest, e.Latest)
 		}

@@ -93,6 +93,7 @@ func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io re
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
 	r.watched.applying = Never
+	r.reads.fresh = longAgo
 	r.snapshots.newest = initial.Snapshot.Index
 	r.snapshots.marks = []logMark{{index: initial.Snapshot.Index}}
 	r.snapshots.incoming = core.apply.restoring != nil // the core will ask to restore it
@@ -278,6 +279,7 @@ func (r *replica) end(cause error) {
 	r.endProposals(cause)
 	r.endReads(cause)
 	r.endMembers(cause)
+	r.endSnapshotCalls(MaxIndex, cause)
 }
 
 // complete ends a call. The future is no longer the replica's.

@@ -97,20 +97,35 @@ func (r *replica) gather(limit int) (forwarded, own int) {
 		forwarded++
 	}
 	sequence := r.proposals.next
-	for f := r.proposals.waiting.head; f != nil; f = f.next {
+	for f, next := r.proposals.waiting.head, (*future)(nil); f != nil; f = next {
+		next = f.next
+		e := r.entry(f.data, f.checksum, sequence)
+		if !e.Intact() {
+			r.refuseDamaged(f)
+			continue
+		}
 		if bytes += len(f.data); bytes > limit && len(r.batch) > 0 {
 			break
 		}
-		r.batch = append(r.batch, r.entry(f.data, sequence))
+		r.batch = append(r.batch, e)
 		sequence++
 		own++
 	}
 	return forwarded, own
 }
 
+// refuseDamaged ends a waiting proposal whose data has changed since it was
+// proposed. In the log it would stop every replica that applies it; from here
+// on, what changes does so on one of them.
+func (r *replica) refuseDamaged(f *future) {
+	r.dequeue(f)
+	r.proposals.bytes -= len(f.data) + proposalOverhead
+	r.complete(f, errDamagedProposal)
+}
+
 // entry returns an entry of this replica's own.
-func (r *replica) entry(data []byte, sequence uint64) Entry {
-	e := Entry{Type: EntryCommand, Data: data}
+func (r *replica) entry(data []byte, checksum uint32, sequence uint64) Entry {
+	e := Entry{Type: EntryCommand, Data: data, Checksum: checksum}
 	e.Origin.Node, e.Origin.Incarnation, e.Origin.Sequence = r.cfg.ID, r.incarnation, sequence
 	return e
 }

@@ -46,6 +46,17 @@ func (r *replica) nextTask(now Instant) (task, bool) {
 	return t, true
 }
 
+// checkIntact returns a *DamagedEntryError if one of entries is not what was
+// proposed. None of them is to be applied then: what is damaged may be anything.
+func checkIntact(entries []Entry) error {
+	for i := range entries {
+		if e := &entries[i]; !e.Intact() {
+			return &DamagedEntryError{Index: e.Index, Term: e.Term}
+		}
+	}
+	return nil
+}
+
 // applied says that a taskApply has been done. The result of a completion
 // counts the commands among its entries.
 func (r *replica) applied(now Instant, t *task, err error) {
@@ -53,7 +64,7 @@ func (r *replica) applied(now Instant, t *task, err error) {
 		return
 	}
 	if err != nil {
-		r.end(stopped(fmt.Errorf("state machine: apply: %w", err)))
+		r.end(stopped(fmt.Errorf("apply: %w", err)))
 		return
 	}
 	commands, bytes := 0, 0
@@ -99,5 +110,6 @@ func (r *replica) restored(now Instant, t *task, opened Snapshot, err error) {
 	r.snapshotRestored(opened.Index)
 	r.core.Applied(now, r.apply.index)
 	r.readsApplied(now)
+	r.snapshotIfDue()
 	r.settle(now)
 }

@@ -202,7 +202,8 @@ func (s *simReplica) after() {
 
 func (s *simReplica) propose(command string) *simCall {
 	call := &simCall{node: s, run: s.runs, command: command}
-	call.future = future{owner: call, data: []byte(command)}
+	call.future = future{owner: call}
+	call.future.command([]byte(command))
 	s.c.calls = append(s.c.calls, call)
 	s.c.logf("propose on %d: %q", s.id, command)
 	if err := s.r.propose(s.c.now, &call.future); err != nil {

@@ -113,7 +113,7 @@ func (r *replica) sendForward(leader NodeID) {
 		bytes += len(slot.data)
 		f.bytes += len(slot.data)
 		slot.sent = true
-		r.arena = append(r.arena, r.entry(slot.data, sequence))
+		r.arena = append(r.arena, r.entry(slot.data, slot.checksum, sequence))
 	}
 	fits := func(data []byte) bool {
 		return len(r.arena) == start || bytes+len(data) <= r.cfg.MaxMessageBytes
@@ -132,7 +132,7 @@ func (r *replica) sendForward(leader NodeID) {
 		waiting := p.waiting.head
 		r.dequeue(waiting)
 		slot := p.add(waiting, f.term, 0)
-		slot.data, slot.unanswered = waiting.data, true
+		slot.data, slot.checksum, slot.unanswered = waiting.data, waiting.checksum, true
 		take(slot, f.sent)
 		f.sent++
 	}
@@ -181,10 +181,13 @@ func (r *replica) forwardAnswered(now Instant, m *Message) {
 }
 
 // refused is why a leader took none of size bytes: limit is the largest that
-// it takes, or 0 if it has no room.
+// it takes, or 0 if it has no room, or damaged.
 func refused(size int, limit uint64) error {
-	if limit == 0 {
+	switch limit {
+	case 0:
 		return ErrOverloaded
+	case damaged:
+		return errDamagedProposal
 	}
 	return tooLarge(size, int(limit))
 }

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"math"
 	"slices"
 
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -41,8 +42,12 @@ type run struct {
 	first uint64
 	count uint64
 	index Index
-	limit uint64 // refused for their size: the largest size that is taken
+	limit uint64 // refused for their size: the largest size that is taken; or damaged
 }
+
+// damaged is the limit of a run that is refused because its checksum is not
+// that of its data: in the log it would stop every replica that applies it.
+const damaged = math.MaxUint64
 
 // maxOrigins bounds the records of a term: there is one for each run of a
 // member's process. Beyond it nothing of a new origin is taken.
@@ -131,6 +136,8 @@ func (r *replica) takeForwarded(m *Message) {
 func (r *replica) takeEntry(key originKey, o *origin, e *Entry) {
 	answer := run{first: e.Origin.Sequence, count: 1}
 	switch {
+	case !e.Intact():
+		answer.limit = damaged
 	case len(e.Data) > r.cfg.MaxEntryBytes:
 		answer.limit = uint64(r.cfg.MaxEntryBytes)
 	case !r.inbox.empty() && r.inbox.size()+len(e.Data)+proposalOverhead > r.cfg.MaxPendingBytes:

@@ -47,6 +47,7 @@ type pending struct {
 
 	// Of a forwarded one, see forwarding.
 	data       []byte // while it may have to be sent again
+	checksum   uint32 // of data
 	unanswered bool
 	sent       bool
 }

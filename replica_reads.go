@@ -1,5 +1,7 @@
 package raft
 
+import "time"
+
 // Read barriers. All that wait while none is being confirmed share the next
 // request to the core, so any number of them costs one round at a time. A
 // request may be lost with a message or a leader; it is then made again, with
@@ -11,15 +13,25 @@ type reads struct {
 	asked   futureList // for the answer to request id
 	asking  bool       // there is such a request
 	id      uint64
+	askedAt Instant // when the request was made
 	retryAt Instant // when to ask, or ask again
 
 	confirmed []confirmedReads // wait for their index to be applied
+
+	// fresh: everything that was committed then has been applied here.
+	fresh Instant
 }
 
+// confirmedReads wait for index to be applied. Then everything that was
+// committed at since has been.
 type confirmedReads struct {
 	index Index
+	since Instant
 	calls *futureList
 }
+
+// longAgo is before every Instant of this process's.
+const longAgo Instant = -1 << 62
 
 // readBarrier takes a read barrier. An error refuses it.
 func (r *replica) readBarrier(now Instant, f *future) error {
@@ -66,6 +78,7 @@ func (r *replica) askRead(now Instant) {
 	}
 	q := &r.reads
 	q.asked.append(&q.waiting)
+	q.askedAt = now
 	q.id++
 	switch err := r.core.ReadIndex(now, q.id); {
 	case err != nil:
@@ -95,15 +108,50 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 		return
 	}
 	q.asking, q.retryAt = false, now
-	if answer.Index <= r.apply.index {
+	if r.hasApplied(answer.Index) {
+		q.fresh = max(q.fresh, q.askedAt)
 		r.completeReads(now, &q.asked)
 		return
 	}
 	if !q.asked.empty() {
 		calls := new(futureList)
 		calls.append(&q.asked)
-		q.confirmed = append(q.confirmed, confirmedReads{answer.Index, calls})
+		q.confirmed = append(q.confirmed, confirmedReads{answer.Index, q.askedAt, calls})
 	}
+}
+
+// hasApplied reports whether the state machine holds everything up to index.
+func (r *replica) hasApplied(index Index) bool { return index <= r.apply.index }
+
+// awaitApplied ends f when index has been applied. abandonRead gives it up.
+func (r *replica) awaitApplied(index Index, f *future) {
+	calls := new(futureList)
+	calls.push(f)
+	r.reads.confirmed = append(r.reads.confirmed, confirmedReads{index, longAgo, calls})
+}
+
+// isFresh reports whether everything that was committed maxAge ago, or before
+// that, has been applied here.
+func (r *replica) isFresh(now Instant, maxAge time.Duration) bool {
+	return now-r.reads.fresh < Instant(maxAge)
+}
+
+// beginLeaseRead is Raft.BeginLeaseRead.
+func (r *replica) beginLeaseRead(now Instant) (LeaseRead, bool) {
+	if r.refusal() != nil {
+		return LeaseRead{}, false
+	}
+	last := r.core.Last()
+	read, ok := r.core.BeginLeaseRead(now)
+	if r.core.Last() > last { // a renewal
+		r.settle(now)
+	}
+	return read, ok
+}
+
+// leaseReadValid is Raft.LeaseReadValid.
+func (r *replica) leaseReadValid(now Instant, read LeaseRead) bool {
+	return r.ended == nil && r.core.LeaseReadValid(now, read)
 }
 
 // readsApplied ends the barriers whose index has been applied.
@@ -111,7 +159,8 @@ func (r *replica) readsApplied(now Instant) {
 	q := &r.reads
 	kept := q.confirmed[:0]
 	for _, c := range q.confirmed {
-		if c.index <= r.apply.index {
+		if r.hasApplied(c.index) {
+			q.fresh = max(q.fresh, c.since)
 			r.completeReads(now, c.calls)
 		} else {
 			kept = append(kept, c)

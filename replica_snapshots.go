@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -44,11 +45,18 @@ type snapshots struct {
 	installing bool  // the core has accepted it
 
 	taking  bool // one is being captured or written
+	calls   []snapshotCall
 	entries int64
 	bytes   int64 // applied since the last one began
 
 	applied int64     // bytes of entries since this replica's start
 	marks   []logMark // how many those were at some indexes, ascending
+}
+
+// snapshotCall waits for a snapshot that holds all up to index.
+type snapshotCall struct {
+	future *future
+	index  Index
 }
 
 // logMark says that the entries above index are those of the log that were
@@ -64,14 +72,61 @@ func (r *replica) countApplied(entries, bytes int) {
 	s.entries += int64(entries)
 	s.bytes += int64(bytes)
 	s.applied += int64(bytes) + int64(entries)*entryOverhead
+	r.snapshotIfDue()
+}
+
+// takeSnapshot begins a call that ends when a snapshot of all that has been
+// applied here is committed in the storage. An error refuses it.
+func (r *replica) takeSnapshot(now Instant, f *future) error {
+	if err := r.refusal(); err != nil {
+		return err
+	}
+	s := &r.snapshots
+	index := max(r.apply.index, s.newest) // which is yet to be restored
+	if index == 0 {
+		return fmt.Errorf("%w: nothing has been applied", ErrNoSnapshot)
+	}
+	s.calls = append(s.calls, snapshotCall{f, index})
+	r.endSnapshotCalls(s.newest, nil)
+	r.snapshotIfDue()
+	r.settle(now)
+	return nil
+}
+
+// abandonSnapshot gives up a call. It returns false if it has ended already.
+func (r *replica) abandonSnapshot(f *future) bool {
+	s := &r.snapshots
+	n := len(s.calls)
+	s.calls = slices.DeleteFunc(s.calls, func(c snapshotCall) bool { return c.future == f })
+	return len(s.calls) < n
+}
+
+// endSnapshotCalls ends the calls that wait for no more than index.
+func (r *replica) endSnapshotCalls(index Index, err error) {
+	s := &r.snapshots
+	s.calls = slices.DeleteFunc(s.calls, func(c snapshotCall) bool {
+		if c.index > index {
+			return false
+		}
+		r.complete(c.future, err)
+		return true
+	})
+}
+
+// snapshotIfDue begins a snapshot if enough has been applied since the last, or
+// a call waits for one, unless the state machine is at work: then it is asked
+// again after that, since a snapshot's index is what has been applied exactly.
+func (r *replica) snapshotIfDue() {
+	s := &r.snapshots
 	due := r.cfg.SnapshotEntries > 0 && s.entries >= r.cfg.SnapshotEntries ||
-		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes
-	if !due || s.taking || s.installing {
+		r.cfg.SnapshotBytes > 0 && s.bytes >= r.cfg.SnapshotBytes || len(s.calls) > 0
+	if !due || s.taking || s.installing || r.core.applying() {
 		return
 	}
 	meta, err := r.core.SnapshotAt(r.apply.index)
 	if err != nil {
-		return // it has moved past this index
+		r.endSnapshotCalls(MaxIndex, err)
+		return // the log has moved past this index
 	}
 	s.taking, s.entries, s.bytes = true, 0, 0
 	s.mark(r.apply.index, r.cfg.CatchUpBytes)
@@ -96,6 +151,13 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 		through := r.compactable(now, meta.Index)
 		r.core.Compacted(now, meta, through)
 		r.io.compact(through)
+	}
+	if err != nil {
+		r.endSnapshotCalls(meta.Index, err)
+	}
+	r.endSnapshotCalls(s.newest, nil)
+	if len(s.calls) > 0 {
+		r.snapshotIfDue()
 	}
 	r.settle(now)
 }
@@ -207,6 +269,7 @@ func (r *replica) snapshotRestored(index Index) {
 	s.newest = max(s.newest, index)
 	s.entries, s.bytes = 0, 0
 	s.marks = append(s.marks[:0], logMark{index, s.applied})
+	r.endSnapshotCalls(s.newest, nil)
 }
 
 // snapshotSent answers one of effects.snapshots.

@@ -47,9 +47,9 @@ type followerState struct {
 }
 
 // Propose appends entries to a leader's log, all or none, and returns the
-// first one's index. Of each entry Type must be EntryCommand; Data and Origin
-// are taken over, Term, Index and the clock interval are given by the core in
-// its own copy. The
+// first one's index. Of each entry Type must be EntryCommand; Data, Checksum and
+// Origin are taken over, Term, Index and the clock interval are given by the core
+// in its own copy. The
 // error is ErrNotLeader (a *NotLeaderError), ErrTransferring, ErrOverloaded,
 // ErrTooLarge, ErrMalformed or ErrStopped; then nothing was appended.
 func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {

@@ -21,3 +21,20 @@ func TestReceivedSnapshotIsChecked(t *testing.T) {
 		require.Error(t, copySnapshot(new(bytes.Buffer), strings.NewReader(damaged), &meta), "%q", damaged)
 	}
 }
+
+// What a leader of an earlier term has asked for is not sent, and so many at
+// once.
+func TestNextSends(t *testing.T) {
+	x := &executor{cfg: Config{MaxSnapshotSends: 2}, replica: &replica{core: &Raft{term: 5}}}
+	for i, term := range []Term{4, 5, 4, 5, 5} {
+		x.sends.waiting = append(x.sends.waiting, SendSnapshot{Message{To: NodeID(i), Term: term}})
+	}
+	var sent []NodeID
+	for _, s := range x.nextSends() {
+		sent = append(sent, s.Message.To)
+	}
+	require.Equal(t, []NodeID{1, 3}, sent)
+	require.Empty(t, x.nextSends())
+	x.sends.under--
+	require.Len(t, x.nextSends(), 1)
+}

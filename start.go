@@ -41,6 +41,7 @@ func start(cfg Config, m machine, env environment) (*executor, error) {
 		return nil, err
 	}
 	x := newExecutor(cfg, m, env)
+	x.cluster = initial.Identity.Cluster
 	seed := env.random()
 	coreCfg := cfg.core(rand.NewPCG(seed[0], seed[1]))
 	coreCfg.Applied = applied
@@ -101,12 +102,20 @@ func found(cfg *Config, state State, identity Identity) (State, error) {
 		state.Snapshot.Membership = foundingMembership(cfg.Bootstrap)
 		w.Snapshot = &state.Snapshot
 	}
-	written := make(chan error, 1)
-	cfg.Storage.Save(w, func(err error) { written <- err })
-	if err := <-written; err != nil {
-		return State{}, fmt.Errorf("raft: storage: %w", err)
+	if err := saveFirst(cfg.Storage, w); err != nil {
+		return State{}, err
 	}
 	return state, nil
+}
+
+// saveFirst makes the first write to a storage, and waits for it.
+func saveFirst(storage Storage, w Write) error {
+	written := make(chan error, 1)
+	storage.Save(w, func(err error) { written <- err })
+	if err := <-written; err != nil {
+		return fmt.Errorf("raft: storage: %w", err)
+	}
+	return nil
 }
 
 // foundingMembership makes every member of the Bootstrap list a voter.
@@ -126,9 +135,9 @@ func byID(a, b Member) int {
 	return 1
 }
 
-// clusterDigest names a cluster after its founders, so that founders with
-// differing lists refuse each other.
-func clusterDigest(bootstrap []Member) string {
+// clusterDigest names a cluster after its founders, and what else they begin
+// with, so that founders with differing ones refuse each other.
+func clusterDigest(bootstrap []Member, more ...byte) string {
 	members := foundingMembership(bootstrap).Members
 	var b []byte
 	for _, m := range members {
@@ -136,7 +145,7 @@ func clusterDigest(bootstrap []Member) string {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(m.Address)))
 		b = append(b, m.Address...)
 	}
-	sum := sha256.Sum256(b)
+	sum := sha256.Sum256(append(b, more...))
 	return hex.EncodeToString(sum[:16])
 }
 

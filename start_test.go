@@ -56,6 +56,8 @@ func TestConfigValidate(t *testing.T) {
 		{"MaxApplyBytes", func(cfg *raft.Config) { cfg.MaxApplyBytes = -1 }},
 		{"MaxPendingBytes", func(cfg *raft.Config) { cfg.MaxPendingBytes = -1 }},
 		{"MaxPendingBytes", func(cfg *raft.Config) { cfg.MaxPendingBytes = 1 << 20 }},
+		{"MaxSnapshotSends", func(cfg *raft.Config) { cfg.MaxSnapshotSends = -1 }},
+		{"SnapshotRate", func(cfg *raft.Config) { cfg.SnapshotRate = -1 }},
 		{"Bootstrap", func(cfg *raft.Config) { cfg.ID = 3 }},
 		{"Bootstrap", func(cfg *raft.Config) { cfg.Bootstrap[1].ID = 0 }},
 		{"Bootstrap", func(cfg *raft.Config) { cfg.Bootstrap[1].ID = 1 }},

@@ -50,7 +50,7 @@ type Entry struct {
 	Origin   Origin
 	Earliest uint64 // clock interval of the leader that created it, in Unix nanoseconds; 0 and 0: none
 	Latest   uint64
-	Checksum uint32 // CRC32C of Data, from the proposer to apply; 0: none
+	Checksum uint32 // of Data, from the proposer to apply, see Checksum; 0: none
 	Type     EntryType
 }
 
@@ -161,8 +161,9 @@ const (
 //	                      order; Context: lowest sequence number not yet answered
 //	ProposeReply          Context: first sequence number answered; Index: given to it, the next
 //	                      ones follow on; Match: how many; Round: the origin's incarnation;
-//	                      Reject: refused, all of them, for their size if Window is not 0: it is
-//	                      the largest that is taken
+//	                      Reject: refused, all of them: with Window 0 for want of room, with
+//	                      the highest because they are damaged, else for their size, and
+//	                      Window is the largest that is taken
 //	ReadIndex             Context: the request's id
 //	ReadIndexReply        Context: the request's id; Index; Reject
 type Message struct {

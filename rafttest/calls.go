@@ -16,6 +16,7 @@ type call struct {
 	command []byte
 	change  change
 	to      raft.NodeID // of a transfer
+	applied raft.Index  // when a snapshot was asked for
 	began   raft.Instant
 	floor   uint64 // how many commands it must come after: those of calls that had ended before
 	inner   bridge.Call
@@ -35,6 +36,7 @@ const (
 	callRead
 	callChange
 	callTransfer
+	callSnapshot
 )
 
 // calls keeps account of all calls. Together with the ledger it decides whether
@@ -126,6 +128,8 @@ func (e *engine) hand(c *call) {
 		c.inner, err = c.n.replica.ChangeMembership(c.change.asked, ended)
 	case callTransfer:
 		c.inner, err = c.n.replica.TransferLeadership(c.to, ended)
+	case callSnapshot:
+		err = c.handSnapshot(ended)
 	}
 	if err != nil && !c.n.dying {
 		e.calls.end(c, nil, err)
@@ -178,6 +182,8 @@ func (c *calls) end(open *call, value any, err error) {
 		c.changeEnded(open)
 	case open.kind == callTransfer:
 		c.transferEnded(open)
+	case open.kind == callSnapshot:
+		c.snapshotEnded(open)
 	case open.kind == callRead && err == nil:
 		c.readEnded(open)
 	case open.kind == callRead:
@@ -254,6 +260,8 @@ func (c *call) String() string {
 		return fmt.Sprintf("a change of the membership%s on node %d, begun at %v,", c.change.words(), c.n.id, time.Duration(c.began))
 	case callTransfer:
 		return fmt.Sprintf("a transfer to node %d on node %d, begun at %v,", c.to, c.n.id, time.Duration(c.began))
+	case callSnapshot:
+		return fmt.Sprintf("the call for a snapshot on node %d, begun at %v,", c.n.id, time.Duration(c.began))
 	}
 	return fmt.Sprintf("the proposal of %q on node %d, begun at %v,", clip(c.command), c.n.id, time.Duration(c.began))
 }

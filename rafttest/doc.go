@@ -20,10 +20,10 @@
 // draws its configuration, its faults and their strength from a seed: messages
 // are lost, repeated, reordered and damaged, partitions come and go, processes
 // pause, are killed and lose power in the middle of any system call, disks
-// hang, fail, fill up, flip bits and are lost, clocks drift and jump, and nodes
-// are upgraded one by one. All the while members are added, promoted, demoted,
-// moved, replaced and removed, lead by turns, close and come back. When the faults
-// stop, the cluster must come back.
+// hang, fail, fill up, flip bits and are lost, memory flips bits, clocks drift and
+// jump, and nodes are upgraded one by one. All the while members are added,
+// promoted, demoted, moved, replaced and removed, lead by turns, close and come
+// back. When the faults stop, the cluster must come back.
 //
 // # What is checked
 //

@@ -77,6 +77,11 @@ func (s *storage) Save(w raft.Write, done func(error)) {
 	n.wakeWriter()
 }
 
+func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]raft.Entry, error) {
+	entries, err := s.Storage.Entries(buf, lo, hi, maxBytes)
+	return s.n.remembered(entries), err
+}
+
 func (s *storage) CreateSnapshot(meta raft.Snapshot) (raft.SnapshotWriter, error) {
 	w, err := s.Storage.CreateSnapshot(meta)
 	return &snapshotWriter{w, s.n, meta}, err
@@ -205,6 +210,7 @@ func (b inbound) Deliver(messages []raft.Message) {
 
 func (n *node) deliver(messages []raft.Message) {
 	for i := range messages {
+		messages[i].Entries = n.remembered(messages[i].Entries)
 		n.e.transcript.received(n, &messages[i])
 	}
 	n.handler.Deliver(messages)

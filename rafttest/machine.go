@@ -94,6 +94,9 @@ func (m *machine[M, R]) Apply(entries []raft.Entry, results []any) error {
 // applied compares what a node has applied with what others have.
 func (n *node) applied(e *raft.Entry, pos position, value any) {
 	l := &n.e.ledger
+	if !e.Intact() {
+		n.e.fail("integrity", "node %d applies %q at index %d, which is not what was proposed", n.id, clip(e.Data), e.Index)
+	}
 	n.e.transcript.applied(n, e)
 	n.e.checks.applied(n, e)
 	if pos.count > uint64(len(l.records))+1 {

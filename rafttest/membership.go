@@ -186,8 +186,8 @@ func (e *engine) settled() bool {
 	return v.Commit >= v.MembershipIndex && memberchange.Settled(v.Membership)
 }
 
-// dismissed says that who runs and is no member has no part in anything: it
-// waits to be added, or has come to believe so.
+// dismissed says that who runs and is no member has no part in anything, and
+// has not heard that it was removed: it waits to be added, or believes so.
 func (e *engine) dismissed() bool {
 	var v bridge.View
 	members := e.membership()
@@ -195,7 +195,7 @@ func (e *engine) dismissed() bool {
 		if memberchange.Has(members, n.id) || !n.running() {
 			continue
 		}
-		if bridge.Inspect(n.replica.Core(), &v); v.Deadline != int64(raft.Never) {
+		if bridge.Inspect(n.replica.Core(), &v); v.Removed || v.Deadline != int64(raft.Never) {
 			return false
 		}
 	}

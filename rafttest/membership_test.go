@@ -97,9 +97,37 @@ func TestTransferAndClose(t *testing.T) {
 	c.Propose("a")
 	require.Less(t, c.Now()-began, raft.DefaultElectionTimeout, "nobody has waited for a timeout")
 	require.Error(t, c.Err(3))
+	leader := c.Leader()
+	_, err := c.StartTransfer(leader, 3).Wait()
+	require.ErrorIs(t, err, raft.ErrTransferFailed, "nobody is there")
+	require.Equal(t, leader, c.Leader())
 	c.Restart(3)
 	c.RequireConsistent()
 	require.Equal(t, []string{"a"}, c.Machine(3).Commands())
+}
+
+// A call about members ends with the replica that it waits on, and says what it
+// knows.
+func TestMemberCallsEndWithTheirReplica(t *testing.T) {
+	c := New(t, 3)
+	c.Elect(1)
+	c.Propose("a")
+	change := c.StartChange(1, raft.AddVoter(4, "not there"))
+	c.Run(time.Second)
+	c.Crash(3)
+	transfer := c.StartTransfer(1, 3)
+	c.FailDisk(1)
+	c.StartPropose(1, "b") // is written when the transfer is over
+	_, err := change.Wait()
+	require.ErrorIs(t, err, raft.ErrOutcomeUnknown)
+	require.ErrorIs(t, err, raft.ErrStopped)
+	_, err = transfer.Wait()
+	require.Error(t, err)
+	c.RepairDisk(1)
+	c.Restart(1)
+	c.Restart(3)
+	c.ChangeMembership(raft.Remove(4))
+	c.RequireConsistent()
 }
 
 // Everything that members can do, under the faults that matter for it.

@@ -46,6 +46,7 @@ var faults = []fault{
 	{FaultDisk, "full disk", (*nemesis).fullDisk},
 	{FaultDamage, "damage", (*nemesis).damage},
 	{FaultDamage, "lost disk", (*nemesis).lostDisk},
+	{FaultDamage, "bit flip in memory", (*nemesis).bitFlip},
 	{FaultClock, "clock jump", (*nemesis).clockJump},
 	{FaultClock, "clock drift", (*nemesis).clockDrift},
 	{FaultPause, "pause", (*nemesis).pause},
@@ -54,6 +55,7 @@ var faults = []fault{
 	{FaultMembership, "joining node", (*nemesis).join},
 	{FaultMembership, "transfer", (*nemesis).transfer},
 	{FaultMembership, "close", (*nemesis).close},
+	{FaultMembership, "call for a snapshot", (*nemesis).takeSnapshot},
 }
 
 // start lets things go wrong from now on, until stop.

@@ -42,6 +42,7 @@ type node struct {
 	closing   bool         // it hands over, and ends
 	peers     map[raft.NodeID]string
 
+	flips   bool // a bit flips in what it receives or reads next
 	gone    bool // for good: nobody starts it
 	retired bool // nobody starts it unless it is a member
 	held    bool // its timer does not fire

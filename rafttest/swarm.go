@@ -28,7 +28,8 @@ const (
 	// FaultDisk: disks are slow, hang, fail and fill up.
 	FaultDisk
 	// FaultDamage: bits flip on a minority of the disks, writes land in the
-	// wrong place, and disks are lost.
+	// wrong place, and disks are lost. Bits of entries flip in memory, where no
+	// frame and no record has a checksum any more.
 	FaultDamage
 	// FaultClock: clocks drift and jump.
 	FaultClock
@@ -128,6 +129,7 @@ func drawConfig(t *tape.Tape, c *raft.Config) {
 	draw(t, &c.SnapshotEntries, -1, 5, 30, 100, 300)
 	draw(t, &c.SnapshotBytes, -1, -1, 500, 5000)
 	draw(t, &c.TrailingEntries, raft.DefaultTrailingEntries, -1, 1, 10, 50)
+	draw(t, &c.MaxSnapshotSends, raft.DefaultMaxSnapshotSends, 1)
 	draw(t, &c.CatchUpBytes, raft.DefaultCatchUpBytes, -1, 1000, 10_000)
 	entry := c.MaxEntryBytes
 	if entry == 0 {

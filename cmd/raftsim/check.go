@@ -13,7 +13,7 @@ import (
 func check(ctx context.Context, args []string, out, errs io.Writer) (int, error) {
 	flags := newFlags("check", errs)
 	o := modelcheck.Options{}
-	flags.IntVar(&o.Nodes, "nodes", 3, "nodes of the group, 1 to 5")
+	flags.IntVar(&o.Nodes, "nodes", 3, "nodes, 1 to 5")
 	flags.IntVar(&o.MaxTerm, "terms", 2, "the highest term")
 	flags.IntVar(&o.MaxLog, "log", 2, "the highest index")
 	flags.IntVar(&o.MaxProposals, "proposals", 1, "proposals on the way to a state; -1: any number")
@@ -22,6 +22,9 @@ func check(ctx context.Context, args []string, out, errs io.Writer) (int, error)
 	flags.IntVar(&o.MaxStepDowns, "stepdowns", 0, "leaders that give up on the way to a state; -1: any number")
 	flags.IntVar(&o.MaxRounds, "rounds", 0, "heartbeats of a leader in its term")
 	flags.IntVar(&o.MaxWrites, "writes", 0, "writes under way on a node that goes on; 0: a write is done at once")
+	flags.IntVar(&o.Voters, "voters", 0, "nodes that found the group; the others wait to be added; 0: all")
+	flags.IntVar(&o.MaxChanges, "changes", 0, "changes of the membership on the way to a state")
+	flags.IntVar(&o.MaxTransfers, "transfers", 0, "transfers of leadership on the way to a state")
 	flags.IntVar(&o.MaxCompactions, "compactions", 0, "snapshots on the way to a state")
 	flags.IntVar(&o.MaxDepth, "depth", 0, "events on the way to a state; 0: any number")
 	flags.IntVar(&o.MaxStates, "states", 0, "end after so many states; 0: never")

@@ -15,7 +15,8 @@ var Clone func(core, random any) any
 // them too.
 //
 // A node's id is taken for rename[id], where that exists, so that two cores in
-// groups whose members have changed places have the same fingerprint.
+// groups whose members have changed places have the same fingerprint. So is an
+// address that is an id in decimal.
 var Fingerprint func(b []byte, core any, at int64, rename []raftpb.NodeID) []byte
 
 // FingerprintMessage is Fingerprint for a message on its way.

@@ -47,6 +47,8 @@ type Replica interface {
 	// result.
 	ChangeMembership(changes any, ended func(result any, err error)) (Call, error)
 	TransferLeadership(to raftpb.NodeID, ended func(result any, err error)) (Call, error)
+	// TakeSnapshot is Propose for snapshots, without a result.
+	TakeSnapshot(ended func(result any, err error)) (Call, error)
 	// HandOver is what raft.Node's Close does before it ends the replica. It
 	// returns false if there is nothing to wait for; else ended is called.
 	HandOver(ended func(result any, err error)) bool

@@ -67,7 +67,11 @@ type View struct {
 	// It is shared: do not change it.
 	Membership      *raftpb.Membership
 	MembershipIndex raftpb.Index
-	Removed         bool // it has been told that it is no member any more
+	// Committed is the newest one that is known to be committed, that of the
+	// entry at CommittedIndex. It is shared, too.
+	Committed      *raftpb.Membership
+	CommittedIndex raftpb.Index
+	Removed        bool // it has been told that it is no member any more
 
 	First raftpb.Index // a leader's first entry of its term
 	Round uint64       // a leader's, or the highest one that a follower heard
@@ -92,6 +96,10 @@ type Peer struct {
 // Inspect fills v, whose slices it reuses, with the state of core, a
 // *raft.Raft.
 var Inspect func(core any, v *View)
+
+// Leased reports whether a lease read that took no time would be served by
+// core, a *raft.Raft, now.
+var Leased func(core any) bool
 
 // TermAt returns the term of the entry at an index of the log of core, a
 // *raft.Raft, and whether the core knows it.

@@ -36,6 +36,8 @@ type Config struct {
 	// Observer, if not nil, is told of every event, and the cores report their
 	// Events.
 	Observer Observer
+
+	skew int64 // of the clocks of the nodes with even ids, which are then wrong
 }
 
 // Observer watches a run.
@@ -67,6 +69,8 @@ type Result struct {
 	Nodes   int
 	Commits raftpb.Index // entries committed
 	Terms   raftpb.Term  // that began
+	// LeaseReads is how many were served.
+	LeaseReads int
 
 	// Transcript is a readable account of the last events of each node.
 	Transcript string
@@ -113,9 +117,10 @@ type Simulator struct {
 	blocked [MaxNodes]nodeSet // whom each node cannot send to
 
 	// Who can do what.
-	up, paused, starved, broken, leaders, writing, applying, reading, sending nodeSet
+	up, paused, starved, broken, leaders, writing, applying, reading, sending, leasing nodeSet
 
-	proposed int // entries, so far
+	proposed   int    // entries, so far
+	leaseReads uint64 // begun, so far
 	// addresses is how many have been drawn.
 	addresses int
 	digests   []uint64 // of the state machine at each index

@@ -36,6 +36,7 @@ func TestSwarm(t *testing.T) {
 	for k, n := range total.Counts {
 		require.True(t, n > 0 || *runs < 100, "no seed has a %v", Kind(k))
 	}
+	require.True(t, total.LeaseReads > 1000 || *runs < 100, "too few lease reads")
 }
 
 func (r *Result) add(o *Result) {
@@ -43,13 +44,14 @@ func (r *Result) add(o *Result) {
 	r.Virtual += o.Virtual
 	r.Commits += o.Commits
 	r.Terms += o.Terms
+	r.LeaseReads += o.LeaseReads
 	for k := range o.Counts {
 		r.Counts[k] += o.Counts[k]
 	}
 }
 
 func (r *Result) String() string {
-	s := fmt.Sprintf("%d events, %v of virtual time, %d entries committed, %d terms", r.Events, r.Virtual, r.Commits, r.Terms)
+	s := fmt.Sprintf("%d events, %v of virtual time, %d entries committed, %d terms, %d lease reads", r.Events, r.Virtual, r.Commits, r.Terms, r.LeaseReads)
 	for k, n := range r.Counts {
 		s += fmt.Sprintf(", %v %d", Kind(k), n)
 	}
@@ -69,7 +71,7 @@ func TestPlainRuns(t *testing.T) {
 			require.True(t, s.nodes[i].disk.hard.Unmarked)
 		}
 	}
-	for _, k := range []Kind{Compact, FinishTransfer, ChangeMembers, HandOver, Wipe, PersistFails} {
+	for _, k := range []Kind{Compact, FinishTransfer, ChangeMembers, HandOver, Wipe, PersistFails, BeginLeaseRead, EndLeaseRead, SetLease, ShiftClock} {
 		require.Zero(t, total.Counts[k], "%v", k)
 		total.Counts[k] = 1
 	}
@@ -181,6 +183,16 @@ func TestLivenessIsChecked(t *testing.T) {
 		}}}, 0, 100)
 		require.NotNil(t, found, "%v", lost)
 		require.Equal(t, Liveness, found.Failure.Violation.Checker)
+	}
+}
+
+// Clocks whose bounds are wrong let lease reads miss what was acknowledged, and
+// that is found: those that are slow, and those that are fast.
+func TestWrongClocksAreFound(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Second, time.Second} {
+		found := hunt(Config{skew: int64(skew)}, 0, 2000)
+		require.NotNil(t, found)
+		require.Contains(t, []string{invariant.LeaseExclusive, invariant.ReadLinearizable}, found.Failure.Violation.Checker)
 	}
 }
 

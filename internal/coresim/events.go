@@ -54,6 +54,12 @@ func (s *Simulator) try(k Kind) bool {
 		return s.on(s.leaders&awake, s.changeMembers)
 	case HandOver:
 		return s.on(s.leaders&awake, s.handOver)
+	case BeginLeaseRead:
+		return s.on(s.leaders&awake&^s.leasing, s.beginLeaseRead)
+	case EndLeaseRead:
+		return s.on(s.leasing&awake, s.endLeaseRead)
+	case SetLease:
+		return s.on(s.leaders&awake, s.setLease)
 	}
 	return s.tryFault(k, awake)
 }

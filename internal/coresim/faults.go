@@ -27,6 +27,8 @@ func (s *Simulator) tryFault(k Kind, awake nodeSet) bool {
 		return s.on(awake&^s.starved, func(i int) { s.count(Starve); s.starved.set(i, true) })
 	case Jump:
 		return s.on(awake, s.jump)
+	case ShiftClock:
+		return s.on(all, s.shiftClock)
 	case Wipe:
 		return awake != 0 && s.wipe(awake.pick(s.tape))
 	}
@@ -87,17 +89,19 @@ func (s *Simulator) wake(i int) {
 	if s.tape.Chance(0.5) {
 		s.read(i)
 	}
+	s.tryLease(i)
 	if !s.tape.Chance(0.5) {
 		s.tickNode(i)
 	}
 }
 
-// jump moves a node's clock, forwards or backwards.
+// jump moves a node's monotonic clock, forwards or, where leases rest on its
+// not being fast, only backwards.
 func (s *Simulator) jump(i int) {
 	s.count(Jump)
 	n := &s.nodes[i]
 	election := int(s.swarm.election)
-	if s.tape.Chance(0.5) {
+	if s.tape.Chance(0.5) || s.swarm.leases {
 		n.offset -= int64(s.tape.Intn(2 * election))
 	} else {
 		n.offset += int64(s.tape.Intn(10 * election))

@@ -18,6 +18,7 @@ type node struct {
 	view   bridge.View
 	offset int64 // of its clock
 	rate   int64 // of its clock, in 1/1024
+	clock  clock // the other one, for leases
 
 	writes   writeQueue
 	durable  uint64 // the newest of its writes that is on the disk
@@ -35,6 +36,7 @@ type node struct {
 	reads        uint64
 	readAnswered uint64   // the last one
 	ownReads     []uint64 // those that this node, as the leader, must end
+	lease        leaseRead
 
 	applied raftpb.Index
 	digest  uint64 // of what is applied
@@ -66,6 +68,9 @@ func (s *Simulator) found() {
 	for i := range s.members.Members {
 		s.members.Members[i] = raftpb.Member{ID: raftpb.NodeID(i + 1), Address: address(raftpb.NodeID(i+1), 0), Voter: true}
 	}
+	if s.swarm.leases && s.swarm.leaseFirst {
+		s.members.Lease = uint64(s.swarm.lease)
+	}
 	s.digests = append(s.digests, 0)
 	for i := range s.swarm.nodes {
 		if i < cap(s.nodes) {
@@ -75,6 +80,10 @@ func (s *Simulator) found() {
 		}
 		n := &s.nodes[i]
 		*n = node{id: raftpb.NodeID(i + 1), disk: n.disk, view: bridge.View{Peers: n.view.Peers}, writes: n.writes, rate: 1024}
+		n.clock = clock{s: s}
+		if n.id%2 == 0 {
+			n.clock.skew = s.cfg.skew
+		}
 		n.disk.clear(raftpb.Membership{})
 		if i < len(s.members.Members) {
 			n.disk.clear(s.members)
@@ -102,6 +111,9 @@ func (s *Simulator) start(i int) {
 	cfg := s.swarm.core(s.tape, raft.CoreConfig{
 		ID: n.id, Random: rand.NewPCG(s.tape.Uint64(), uint64(n.id)), Events: s.cfg.Observer != nil,
 	})
+	if s.swarm.leases {
+		cfg.Clock = &n.clock
+	}
 	core, err := raft.New(cfg, state, s.local(n))
 	if err != nil {
 		s.fail(Refusal, n.id, "it does not start from %+v: %v", state, err)
@@ -133,8 +145,8 @@ func (s *Simulator) forget(i int) {
 	n.apply, n.restore, n.applied, n.digest = nil, false, 0, 0
 	n.answered.entries = n.answered.entries[:0]
 	n.logReads, n.sends, n.ownReads = n.logReads[:0], n.sends[:0], n.ownReads[:0]
-	n.owes, n.reads, n.readAnswered = false, 0, 0
-	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending} {
+	n.owes, n.reads, n.readAnswered, n.lease = false, 0, 0, leaseRead{}
+	for _, set := range []*nodeSet{&s.up, &s.paused, &s.starved, &s.leaders, &s.writing, &s.applying, &s.reading, &s.sending, &s.leasing} {
 		set.set(i, false)
 	}
 }
@@ -186,13 +198,14 @@ func (s *Simulator) after(k Kind, i int, m *raftpb.Message) {
 		n.owes, m = false, nil
 	}
 	s.ready = n.core.Ready()
-	rd, v := &s.ready, &n.view
+	rd, v, committed := &s.ready, &n.view, n.view.Commit
 	bridge.Inspect(n.core, v)
 	s.step = invariant.Step{
 		Delivered: m, Ticked: ticked, View: v, Messages: rd.Messages, Committed: rd.Committed, Restore: rd.Restore,
 		Write: invariant.Write{Seq: rd.Write.Seq, HardState: rd.Write.HardState, Snapshot: rd.Write.Snapshot, Entries: rd.Write.Entries},
 	}
 	s.check.Stepped(&s.step)
+	s.checkLeases(n, committed)
 	s.hash(n, rd)
 	if s.cfg.Transcript {
 		s.note(k, n, m)

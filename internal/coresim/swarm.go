@@ -19,6 +19,8 @@ const (
 	Tick                       // at a deadline, or later
 	Propose                    // one entry or a batch
 	Read                       // begins
+	BeginLeaseRead             // of a leader
+	EndLeaseRead               // its state machine is read, or the lease checked after that
 	Compact                    // a snapshot is taken, and the log before it forgotten
 	FinishTransfer             // a snapshot has been sent, or has not
 	Drop                       // a message
@@ -26,6 +28,7 @@ const (
 	Unreachable                // a leader is told that messages may be lost
 	ChangeMembers              // a leader is asked to change the membership
 	HandOver                   // a leader is asked to transfer leadership
+	SetLease                   // a leader is asked for leases of another length
 	Restart                    // of a node that has crashed
 	Crash                      // with none, some, or all of its writes in flight
 	Heal                       // all partitions
@@ -34,14 +37,15 @@ const (
 	Pause                      // a node does nothing at all
 	Starve                     // a node does everything but look at the clock, until it wakes
 	Jump                       // of a node's clock
+	ShiftClock                 // other bounds of the error of a node's clock, or none
 	Wipe                       // of a node's disk
 	PersistFails               // a node stops for good
 	kinds
 )
 
 var kindNames = [kinds]string{
-	"deliver", "persist", "apply", "answer log read", "tick", "propose", "read", "compact", "finish transfer", "drop",
-	"duplicate", "unreachable", "change members", "hand over", "restart", "crash", "heal", "partition", "wake", "pause", "starve", "jump", "wipe", "persist fails",
+	"deliver", "persist", "apply", "answer log read", "tick", "propose", "read", "begin lease read", "end lease read", "compact", "finish transfer", "drop",
+	"duplicate", "unreachable", "change members", "hand over", "set lease", "restart", "crash", "heal", "partition", "wake", "pause", "starve", "jump", "shift clock", "wipe", "persist fails",
 }
 
 func (k Kind) String() string { return kindNames[k] }
@@ -49,7 +53,7 @@ func (k Kind) String() string { return kindNames[k] }
 // Fault reports whether k is what a user would call a fault.
 func (k Kind) Fault() bool {
 	switch k {
-	case Drop, Duplicate, Unreachable, Crash, Partition, Pause, Starve, Jump, Wipe, PersistFails:
+	case Drop, Duplicate, Unreachable, Crash, Partition, Pause, Starve, Jump, ShiftClock, Wipe, PersistFails:
 		return true
 	}
 	return false
@@ -78,6 +82,11 @@ type swarm struct {
 	pace                                int64 // nanoseconds that pass with an event
 	drift                               int   // of clocks, in 1/1024
 	late                                bool  // ticks come late
+
+	leases     bool
+	leaseFirst bool          // from the beginning
+	lease      time.Duration // about
+	clockError int64         // of clocks, at most, either way
 }
 
 func drawSwarm(t *tape.Tape) swarm {
@@ -105,6 +114,7 @@ func drawSwarm(t *tape.Tape) swarm {
 		s.nodes += s.joiners
 	}
 	s.hoard = [...]float64{0, 0, 0.1, 0.5}[t.Intn(4)]
+	s.drawLeases(t)
 	s.drawKinds(t)
 	return s
 }
@@ -113,9 +123,10 @@ func drawSwarm(t *tape.Tape) swarm {
 func (s *swarm) simplify() {
 	s.batches = 1
 	s.nodes, s.joiners = s.nodes-s.joiners, 0
-	s.hoard = 0
+	s.hoard, s.leases = 0, false
 	for at, k := range s.kinds {
-		if k == Compact || k == ChangeMembers || k == HandOver || k == Wipe || k == PersistFails {
+		if k == Compact || k == ChangeMembers || k == HandOver || k == Wipe || k == PersistFails ||
+			k == BeginLeaseRead || k == EndLeaseRead || k == SetLease || k == ShiftClock {
 			s.kinds[at] = Deliver
 		}
 	}
@@ -152,6 +163,14 @@ func (s *swarm) drawKinds(t *tape.Tape) {
 	}
 	if s.changes {
 		w[ChangeMembers], w[HandOver] = 1+t.Intn(30), some(10)
+	}
+	if s.leases {
+		w[BeginLeaseRead], w[EndLeaseRead] = 10+t.Intn(100), 10+t.Intn(200)
+		w[SetLease], w[ShiftClock] = some(6), some(10)
+		// What makes two leaders at a time: one that does not look at the
+		// clock, and one that is asked to campaign.
+		w[Starve], w[Pause], w[Partition] = 1+t.Intn(12), 1+t.Intn(6), 1+t.Intn(8)
+		w[HandOver] = some(20)
 	}
 	w[FinishTransfer] = 5 + t.Intn(50)
 	w[Restart], w[Heal], w[Wake] = 2+t.Intn(20), 2+t.Intn(10), 2+t.Intn(10)

@@ -25,6 +25,7 @@ const (
 	Mark                  = "mark"                     // marked storage neither votes, campaigns nor counts
 	Monotonic             = "monotonic"                // neither term nor commit index goes back
 	ReadLinearizable      = "read-linearizable"        // a read sees all that was committed when it began
+	LeaseExclusive        = "lease-exclusive"          // no commit while an earlier leader has a lease
 	OneChange             = "one-change-at-a-time"     // of the membership, after the term's first commit
 	Succession            = "membership-succession"    // voters change through joint consensus
 	Removed               = "removed"                  // who believes to be removed was

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/raftpb"
 )
 
 // checker is one exploration.
@@ -16,6 +17,7 @@ type checker struct {
 	permutations [][]raft.NodeID
 	messages     messageTable
 	nodes        nodeTable
+	changes      []change
 	buffer       []byte
 	plain        bool // every message and every answer counts: tests compare
 
@@ -41,7 +43,9 @@ type ghost struct {
 	committed uint8              // how many entries are
 	terms     [maxLog + 1]uint8  // of the committed entries, by index
 	commitIn  [maxLog + 1]uint8  // the term in which each was committed
-	spent     [compact + 1]uint8 // by kind of event
+	spent     [kinds]uint8       // by kind of event
+	voters    nodeSet            // of the newest membership that is committed
+	absent    nodeSet            // who was no member in a committed membership
 }
 
 // state is a global state: the numbers of its nodes' states, those of the
@@ -83,6 +87,7 @@ func newChecker(o Options) *checker {
 		options: o, permutations: permutations(o.Nodes, o.Symmetry), started: time.Now(),
 		messages: messageTable{numbers: map[string]uint32{}},
 		nodes:    nodeTable{numbers: map[string]uint32{}},
+		changes:  allChanges(o.Nodes),
 	}
 }
 
@@ -138,10 +143,16 @@ func (c *checker) report(depth, waiting int, complete bool, v *Counterexample) R
 
 // initial is the state in which all begin.
 func (c *checker) initial() (s state, broken string) {
+	voters := c.options.founders()
 	for i := range c.options.Nodes {
 		d := disk{first: 1}
-		d.snapshot.Membership = foundingMembership(c.options.Nodes)
-		d.hard.Unmarked = c.options.Start == Unmarked
+		if i < voters {
+			d.snapshot.Membership = foundingMembership(voters)
+			d.hard.Unmarked = c.options.Start == Unmarked
+			s.ghost.voters.add(i)
+		} else {
+			s.ghost.absent.add(i)
+		}
 		n, err := c.newNode(raft.NodeID(i+1), d, 0)
 		if err != nil {
 			return s, err.Error()
@@ -199,10 +210,13 @@ func (g *ghost) hash(h hash128, rename []raft.NodeID) hash128 {
 	}
 	h = h.with(v)
 	v = 0
-	for _, n := range g.spent {
-		v = v<<8 | uint64(n)
+	for k, n := range g.spent {
+		if v = v<<8 | uint64(n); k%8 == 7 {
+			h = h.with(v)
+			v = 0
+		}
 	}
-	return h.with(v)
+	return h.with(v<<16 | uint64(g.voters.renamed(rename))<<8 | uint64(g.absent.renamed(rename)))
 }
 
 // expand takes every event that is possible in s.
@@ -215,18 +229,20 @@ func (c *checker) expand(s *state, number uint32, next *frontier) *Counterexampl
 	}
 	for i := range c.options.Nodes {
 		f := &c.nodes.facts[s.nodes[i]]
-		for k := electionTimeout; k <= compact; k++ {
+		for k := electionTimeout; k < kinds; k++ {
 			if !f.allows[k] || !c.affords(&s.ghost, k) {
 				continue
 			}
-			if v := c.follow(s, number, event{kind: k, node: raft.NodeID(i + 1)}, next); v != nil {
-				return v
+			for which := range c.choices(k) {
+				if v := c.follow(s, number, event{kind: k, node: raft.NodeID(i + 1), message: which}, next); v != nil {
+					return v
+				}
 			}
 		}
 	}
 	for _, m := range s.messages {
 		to := int(c.messages.facts[m].to)
-		if !c.nodes.facts[s.nodes[to]].allows[deliver] {
+		if !c.deliverable(m, &c.nodes.facts[s.nodes[to]]) {
 			continue
 		}
 		if v := c.follow(s, number, event{kind: deliver, node: raft.NodeID(to + 1), message: m}, next); v != nil {
@@ -249,8 +265,29 @@ func (o *Options) bound(k kind) int {
 		return o.MaxCrashes
 	case compact:
 		return o.MaxCompactions
+	case changeMembership:
+		return o.MaxChanges
+	case transfer:
+		return o.MaxTransfers
 	}
 	return Unlimited
+}
+
+// choices returns among how many events of a kind there is a choice at a node.
+func (c *checker) choices(k kind) uint32 {
+	switch k {
+	case changeMembership:
+		return uint32(len(c.changes))
+	case transfer:
+		return uint32(c.options.Nodes)
+	}
+	return 1
+}
+
+// deliverable reports whether a message may be delivered: nobody campaigns
+// beyond the highest term, asked to or not.
+func (c *checker) deliverable(message uint32, to *facts) bool {
+	return to.allows[deliver] && (c.messages.facts[message].kind != raftpb.TimeoutNow || int(to.term) < c.options.MaxTerm)
 }
 
 func (c *checker) affords(g *ghost, k kind) bool {
@@ -330,7 +367,7 @@ func (c *checker) saturate(from, to *state, at int) {
 		c.todo = c.todo[:len(c.todo)-1]
 		k := c.messages.facts[n].to
 		number := to.nodes[k]
-		if !c.nodes.facts[number].allows[deliver] {
+		if !c.deliverable(n, &c.nodes.facts[number]) {
 			continue
 		}
 		e := event{kind: deliver, node: raft.NodeID(k + 1), message: n}

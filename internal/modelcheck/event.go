@@ -20,18 +20,21 @@ const (
 	persist
 	restart
 	compact
+	changeMembership
+	transfer
+	kinds // how many there are
 )
 
 var kindNames = [...]string{
 	"deliver", "election timeout", "heartbeat", "no quorum answers", "propose", "disk completes a write",
-	"crash and restart", "snapshot and compact",
+	"crash and restart", "snapshot and compact", "change of the membership", "transfer",
 }
 
 // event happens at one node.
 type event struct {
 	kind    kind
 	node    raft.NodeID
-	message uint32 // deliver: its number
+	message uint32 // deliver: its number; changeMembership, transfer: which
 }
 
 // code packs an event: 4 bits for the kind, 4 for the node, 24 for the message.
@@ -56,6 +59,7 @@ type messageFacts struct {
 	to     uint8 // the position of its receiver
 	kind   raftpb.MessageType
 	grants bool // and says nothing beside it
+	speaks bool // of a removal, which does not age
 	term   uint8
 	place  uint32 // among the messages to the same receiver
 	prints prints
@@ -75,7 +79,7 @@ func (c *checker) number(m *raft.Message) uint32 {
 	}
 	t.numbers[string(c.buffer)] = n
 	t.messages = append(t.messages, *m)
-	f := messageFacts{to: uint8(m.To - 1), kind: m.Type, grants: !m.Reject && !m.Marked, term: uint8(m.Term)}
+	f := messageFacts{to: uint8(m.To - 1), kind: m.Type, grants: !m.Reject && !m.Marked, speaks: m.Commit > 0, term: uint8(m.Term)}
 	f.place = t.received[f.to]
 	t.received[f.to]++
 	for i, rename := range c.permutations {
@@ -94,11 +98,13 @@ func (m *messageFacts) dead(to *facts) bool {
 	switch m.kind {
 	case raftpb.PreVoteReply:
 		// Granted, it names the term that was to come.
-		return to.diskTerm > m.term || m.grants && to.diskTerm == m.term
+		return !m.speaks && (to.diskTerm > m.term || m.grants && to.diskTerm == m.term)
 	case raftpb.RequestVoteReply:
 		// One that is in the term, durably, and no candidate will not be
 		// one in this term again: a candidate begins a term.
-		return to.diskTerm > m.term || to.diskTerm == m.term && !(to.term == m.term && to.role == raft.Candidate)
+		// A leader takes it for a sign of life, which a promotion may wait for.
+		return to.diskTerm > m.term ||
+			to.diskTerm == m.term && !(to.term == m.term && (to.role == raft.Candidate || to.promotes))
 	case raftpb.AppendEntriesReply, raftpb.InstallSnapshotReply:
 		return to.diskTerm > m.term ||
 			to.diskTerm == m.term && !(to.term == m.term && (to.role == raft.Candidate || to.role == raft.Leader))
@@ -114,10 +120,19 @@ func describe(m *raft.Message) string {
 		fmt.Fprintf(&b, ", last entry %d@%d", m.Index, m.LogTerm)
 	case raftpb.PreVoteReply, raftpb.RequestVoteReply:
 		b.WriteString(map[bool]string{false: ", granted", true: ", refused"}[m.Reject])
+		if m.Commit > 0 {
+			fmt.Fprintf(&b, ", removed by %d", m.Commit)
+		}
 	case raftpb.AppendEntries:
 		fmt.Fprintf(&b, ", after %d@%d", m.Index, m.LogTerm)
 		for i := range m.Entries {
 			fmt.Fprintf(&b, " +%d@%d", m.Entries[i].Index, m.Entries[i].Term)
+			if m.Entries[i].Type == raft.EntryMembership {
+				b.WriteString(" " + membershipOf(&m.Entries[i]))
+			}
+		}
+		if m.Reject {
+			b.WriteString(", farewell")
 		}
 		fmt.Fprintf(&b, ", commit %d, match %d, round %d", m.Commit, m.Match, m.Round)
 	case raftpb.InstallSnapshot:

@@ -108,9 +108,15 @@ func (s *step) checkStep(before *facts, e event) {
 			s.breaks("leader append-only: entry %d of term %d in term %d", i, before.terms[i], before.term)
 		}
 	}
-	if after.commit > before.commit && after.role != raft.Leader && after.commit > after.verified {
+	if after.commit > before.commit && !led(before, &after) && after.commit > after.verified {
 		s.breaks("a follower's commit is verified: %d, verified is %d", after.commit, after.verified)
 	}
+}
+
+// led reports whether a node leads after a step, or has led until then, as one
+// does that hands over when it has committed its own removal.
+func led(before, after *facts) bool {
+	return after.role == raft.Leader || before.role == raft.Leader && before.term == after.term
 }
 
 // remember brings to's ghost up to date after an event at one node, and checks
@@ -130,13 +136,20 @@ func (c *checker) remember(from, to *state, at int) (broken string) {
 			}
 		}
 	}
-	if after.role == raft.Leader && after.commit > before.commit {
-		if broken := c.justified(to, after); broken != "" {
+	if led(before, after) && after.commit > before.commit {
+		if broken := c.justified(to, before, after); broken != "" {
 			return fmt.Sprintf("commit justified: node %d, leader of term %d, %s", at+1, after.term, broken)
 		}
 		for i := g.committed + 1; i <= after.commit; i++ {
 			g.terms[i], g.commitIn[i], g.committed = after.terms[i], after.term, i
 		}
+		if after.commit == g.committed { // nobody knows of more
+			g.voters = after.voters
+			g.absent |= allNodes(c.options.Nodes) &^ after.members
+		}
+	}
+	if after.removed && !g.absent.has(at) {
+		return fmt.Sprintf("removed: node %d believes that it is, and was a member all the time", at+1)
 	}
 	if after.commit > g.committed {
 		return fmt.Sprintf("node %d takes %d for committed, which no leader has committed", at+1, after.commit)
@@ -151,27 +164,40 @@ func (c *checker) remember(from, to *state, at int) (broken string) {
 }
 
 // justified: a leader commits an entry of its own term that a quorum holds
-// durably.
-func (c *checker) justified(s *state, leader *facts) (broken string) {
+// durably, and a joint membership only with a quorum of the outgoing voters, too.
+// (The members who vote in a joint membership are those of the one that follows,
+// by which it may count at once.)
+func (c *checker) justified(s *state, before, leader *facts) (broken string) {
 	i := leader.commit
 	if leader.terms[i] != leader.term {
 		return fmt.Sprintf("commits %d of term %d by counting", i, leader.terms[i])
 	}
-	if n := c.holders(s, i, leader.terms[i]); n < quorum.Size(c.options.Nodes) {
-		return fmt.Sprintf("commits %d, durable at %d of %d", i, n, c.options.Nodes)
+	if n, of := c.holders(s, leader.voters, i, leader.terms[i]); n < quorum.Size(of) {
+		return fmt.Sprintf("commits %d, durable at %d of %d", i, n, of)
+	}
+	joint := leader.membership
+	if leader.outgoing == 0 || joint <= before.commit {
+		return ""
+	}
+	if n, of := c.holders(s, leader.outgoing, joint, leader.terms[joint]); n < quorum.Size(of) {
+		return fmt.Sprintf("commits the joint membership at %d, durable at %d of %d outgoing voters", joint, n, of)
 	}
 	return ""
 }
 
-// holders counts the disks that hold an entry, or a snapshot of it.
-func (c *checker) holders(s *state, i, term uint8) (n int) {
+// holders counts the voters whose disks hold an entry, or a snapshot of it.
+func (c *checker) holders(s *state, voters nodeSet, i, term uint8) (n, of int) {
 	for k := range c.options.Nodes {
+		if !voters.has(k) {
+			continue
+		}
+		of++
 		f := &c.nodes.facts[s.nodes[k]]
 		if f.diskBase >= i || i <= f.diskLast && f.diskTerms[i] == term {
 			n++
 		}
 	}
-	return n
+	return n, of
 }
 
 // forget drops from the ghost what cannot matter any more: who leads a term
@@ -192,8 +218,8 @@ func (c *checker) checkState(s *state, at int) (broken string) {
 	f := &c.nodes.facts[s.nodes[at]]
 	g := &s.ghost
 	for i := uint8(1); i <= g.committed; i++ {
-		if n := c.holders(s, i, g.terms[i]); n < quorum.Size(c.options.Nodes) {
-			return fmt.Sprintf("committed stays durable: entry %d of term %d is at %d of %d", i, g.terms[i], n, c.options.Nodes)
+		if n, of := c.holders(s, g.voters, i, g.terms[i]); n < quorum.Size(of) {
+			return fmt.Sprintf("committed stays durable: entry %d of term %d is at %d of %d", i, g.terms[i], n, of)
 		}
 	}
 	for k := range c.options.Nodes {

@@ -9,7 +9,8 @@
 // heartbeat is due, a leader finds that no quorum answers; a leader takes a
 // proposal; a disk completes the oldest write of its node; a node crashes and
 // restarts from what its disk has completed; a node takes a snapshot and
-// compacts its log. Every message that was ever sent may be delivered at any
+// compacts its log; a leader is asked to change the membership, or to transfer
+// leadership. Every message that was ever sent may be delivered at any
 // time, any number of times, or never: so messages are delayed, reordered,
 // duplicated and lost without any bound, and none of that needs an event or a
 // budget of its own. A message that no future of its receiver can tell from
@@ -17,8 +18,7 @@
 //
 // # What is not
 //
-// Reads, and changes of the membership, for which the core has no API yet; disks
-// that lose what they have completed; log reads and applying that take their
+// Reads; changes of a member's address; disks that lose what they have completed; log reads and applying that take their
 // time; a sender who hears that its snapshot has arrived (it hears that it may
 // not have). Options says what the bounds exclude. Time has no length: more than every
 // timeout passes from one event of a node to its next, and which timers fire is
@@ -42,8 +42,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/seed-6281cb22/raft"
 )
 
 // Disk says what a crash does to a node's disk, beside losing the writes that
@@ -62,7 +60,9 @@ const (
 type Symmetry uint8
 
 const (
-	// Reduced takes them for one.
+	// Reduced takes them for one. That is exact but for one choice: a leader
+	// that has removed itself asks that voter to campaign which is furthest,
+	// and of equals the one with the least id.
 	Reduced Symmetry = iota
 	// Full explores each.
 	Full
@@ -84,8 +84,11 @@ const Unlimited = -1
 // Options bound what is explored. The zero value of a bound excludes what it
 // bounds.
 type Options struct {
-	// Nodes is the size of the group, 1 to 5.
+	// Nodes is how many nodes there are, 1 to 5.
 	Nodes int
+	// Voters is how many of them, the first ones, found the group. The others
+	// wait, with empty storage, to be added. 0: all.
+	Voters int
 	// MaxTerm is the highest term: at most 7. Nobody campaigns beyond it.
 	MaxTerm int
 	// MaxLog is the highest index, at most 7. A leader takes no proposal
@@ -108,6 +111,12 @@ type Options struct {
 	// many takes no event but the completion of one, and a crash. With 0,
 	// every write is complete at once, and a crash loses nothing.
 	MaxWrites int
+	// MaxChanges bounds the changes of the membership on the way to a state. A
+	// change removes a member, or two, demotes one, adds a voter, or replaces
+	// one by another. It takes up to three entries.
+	MaxChanges int
+	// MaxTransfers bounds the transfers of leadership on the way to a state.
+	MaxTransfers int
 	// MaxCompactions bounds the snapshots on the way to a state.
 	MaxCompactions int
 	// MaxDepth bounds the number of events on the way to a state; 0: none.
@@ -134,6 +143,9 @@ func (o *Options) Validate() error {
 		value, min, max int
 	}{
 		{"Nodes", o.Nodes, 1, maxNodes},
+		{"Voters", o.Voters, 0, o.Nodes},
+		{"MaxChanges", o.MaxChanges, 0, 200},
+		{"MaxTransfers", o.MaxTransfers, 0, 200},
 		{"MaxTerm", o.MaxTerm, 1, maxTerm},
 		{"MaxLog", o.MaxLog, 1, maxLog - maxTerm},
 		{"MaxProposals", o.MaxProposals, Unlimited, 200},
@@ -198,12 +210,4 @@ func Check(ctx context.Context, o Options, progress func(Progress)) (Report, err
 		return report, fmt.Errorf("modelcheck: %w", err)
 	}
 	return report, nil
-}
-
-func foundingMembership(n int) raft.Membership {
-	var m raft.Membership
-	for i := range n {
-		m.Members = append(m.Members, raft.Member{ID: raft.NodeID(i + 1), Voter: true})
-	}
-	return m
 }

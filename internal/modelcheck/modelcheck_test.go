@@ -40,8 +40,11 @@ func TestCheckTakesEveryKindOfEvent(t *testing.T) {
 	})
 	_, err := c.run(context.Background(), nil)
 	require.NoError(t, err)
-	taken := [compact + 1]int{}
-	for _, o := range c.parents[1:] {
+	members := newChecker(Options{Nodes: 2, MaxTerm: 2, MaxLog: 3, MaxTimeouts: 1, MaxChanges: 1, MaxTransfers: 1})
+	_, err = members.run(context.Background(), nil)
+	require.NoError(t, err)
+	taken := [kinds]int{}
+	for _, o := range append(c.parents[1:], members.parents[1:]...) {
 		taken[decodeEvent(o.event).kind]++
 	}
 	for k, n := range taken {
@@ -53,6 +56,36 @@ func TestCheckTakesEveryKindOfEvent(t *testing.T) {
 		committed = max(committed, s.ghost.committed)
 	}
 	require.Equal(t, uint8(2), committed, "the term's first entry, and what was proposed")
+}
+
+// Members join, leave, and replace each other, the leader among them, and hear
+// of it.
+func TestSmallBoundsChangeTheMembership(t *testing.T) {
+	reached := map[string]map[nodeSet]bool{}
+	removed, asked := false, false
+	for _, b := range Small() {
+		if b.Name != "a member joins" && b.Name != "a change and a transfer" {
+			continue
+		}
+		c := newChecker(b.Options)
+		_, err := c.run(context.Background(), nil)
+		require.NoError(t, err)
+		voters := map[nodeSet]bool{}
+		for i := range c.nodes.facts {
+			f := &c.nodes.facts[i]
+			voters[f.voters] = true
+			removed = removed || f.removed
+		}
+		reached[b.Name] = voters
+		for _, o := range c.parents[1:] {
+			e := decodeEvent(o.event)
+			asked = asked || e.kind == deliver && c.messages.facts[e.message].kind == raftpb.TimeoutNow
+		}
+	}
+	require.Equal(t, map[nodeSet]bool{0: true, 1: true, 2: true, 3: true}, reached["a member joins"])
+	require.Len(t, reached["a change and a transfer"], 7, "all sets of three but the empty one")
+	require.True(t, removed)
+	require.True(t, asked, "to campaign at once")
 }
 
 // Among the small bounds, every kind of message is sent, and delivered.
@@ -117,6 +150,8 @@ func TestSymmetryKeepsOneStateOfEachOrbit(t *testing.T) {
 	for name, o := range map[string]Options{
 		"elections":   {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
 		"replication": {Nodes: 3, MaxTerm: 1, MaxLog: 2, MaxTimeouts: 1, MaxProposals: 1},
+		"transfers":   {Nodes: 3, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 1, MaxTransfers: 1},
+		"members":     {Nodes: 2, MaxTerm: 2, MaxLog: 3, MaxTimeouts: 1, MaxChanges: 1},
 		"two nodes":   {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: Unlimited, MaxCrashes: 1, MaxWrites: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,6 +196,7 @@ func TestForgottenMessagesAndAnswersHideNoState(t *testing.T) {
 		"elections":          {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxStepDowns: 1},
 		"three nodes":        {Nodes: 3, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2},
 		"replication":        {Nodes: 2, MaxTerm: 1, MaxLog: 3, MaxTimeouts: 1, MaxProposals: 1, MaxRounds: 1, MaxCrashes: 1},
+		"members":            {Nodes: 2, MaxTerm: 2, MaxLog: 3, MaxTimeouts: 1, MaxChanges: 1, MaxTransfers: 1},
 		"a slow disk":        {Nodes: 2, MaxTerm: 2, MaxLog: 2, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1},
 		"founders, one term": {Nodes: 2, MaxTerm: 1, MaxLog: 1, MaxTimeouts: 2, MaxCrashes: 1, MaxWrites: 1, Start: Founders},
 	} {

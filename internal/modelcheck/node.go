@@ -173,6 +173,10 @@ func (c *checker) take(n *node, e event) (s *step) {
 		if _, err := s.core.Propose(s.now, []raft.Entry{{Data: []byte("x")}}); err != nil {
 			s.breaks("proposal: %v", err)
 		}
+	case changeMembership:
+		s.change(&c.changes[e.message])
+	case transfer:
+		s.transfer(raft.NodeID(e.message + 1))
 	case persist:
 		s.persist()
 	case restart:

@@ -36,7 +36,12 @@ type facts struct {
 	diskBase, diskLast uint8
 	diskTerms          [maxLog + 1]uint8
 	match              [maxNodes]uint8 // a leader's, by position
-	allows             [compact + 1]bool
+	allows             [kinds]bool
+
+	voters, outgoing, members nodeSet // of the newest membership that is committed
+	membership                uint8   // its index
+	removed                   bool
+	promotes                  bool // it leads, and may have to wait for somebody to catch up
 }
 
 func (t *nodeTable) number(c *checker, n *node) uint32 {
@@ -60,8 +65,13 @@ func (t *nodeTable) number(c *checker, n *node) uint32 {
 func (t *nodeTable) move(c *checker, from uint32, e event) *move {
 	known := &t.moves[from]
 	place := int(e.kind)
-	if e.kind == deliver {
-		place = len(kindNames) + int(c.messages.facts[e.message].place)
+	switch e.kind {
+	case transfer:
+		place += int(e.message)
+	case changeMembership:
+		place = int(transfer) + maxNodes + int(e.message)
+	case deliver:
+		place = int(transfer) + maxNodes + len(c.changes) + int(c.messages.facts[e.message].place)
 	}
 	if place < len(*known) && (*known)[place] != nil {
 		return (*known)[place]
@@ -109,6 +119,19 @@ func (c *checker) factsOf(n *node) facts {
 			f.match[v.Peers[i].ID-1] = uint8(v.Peers[i].Match)
 		}
 	}
+	for i := range v.Committed.Members {
+		m := &v.Committed.Members[i]
+		at := int(m.ID - 1)
+		f.members.add(at)
+		if m.Voter {
+			f.voters.add(at)
+		}
+		if m.Outgoing {
+			f.outgoing.add(at)
+		}
+	}
+	f.promotes = f.role == raft.Leader && c.options.MaxChanges > 0
+	f.membership, f.removed = uint8(v.CommittedIndex), v.Removed
 	o := &c.options
 	idle := len(n.writes) == 0 || len(n.writes) < o.MaxWrites
 	leads := f.role == raft.Leader
@@ -121,6 +144,9 @@ func (c *checker) factsOf(n *node) facts {
 		persist:         len(n.writes) > 0,
 		restart:         true,
 		compact:         idle && v.Applied > d.snapshot.Index && d.uninstalled == nil,
+
+		changeMembership: idle && leads && int(f.last) < o.MaxLog,
+		transfer:         idle && leads,
 	}
 	return f
 }

@@ -91,6 +91,12 @@ func (c *checker) line(s *state, e event, m *move) string {
 	if e.kind == deliver {
 		what = c.describe(e.message)
 	}
+	if e.kind == changeMembership {
+		what += ", " + c.changes[e.message].words
+	}
+	if e.kind == transfer {
+		what += fmt.Sprintf(" to node %d", e.message+1)
+	}
 	if m.broken == "" {
 		before, after := c.nodes.facts[s.nodes[e.node-1]].describe(), c.nodes.facts[m.to].describe()
 		if before != after {

@@ -324,7 +324,7 @@ var acknowledgements = []Mutation{
 	},
 	{
 		ID: "M15b", File: "replication.go", Func: "Raft.handleAppendEntriesReply",
-		Find: "if !m.Reject { p.matched(m.Index) }", Replace: "p.matched(m.Index)",
+		Find: "if !m.Reject { r.matched(p, m.Index) }", Replace: "r.matched(p, m.Index)",
 		Wrong: "a rejection is taken for an acknowledgement",
 		By:    []*Engine{Core, Model},
 	},
@@ -348,13 +348,13 @@ var acknowledgements = []Mutation{
 	},
 	{
 		ID: "M18a", File: "replication.go", Func: "Raft.handleAppendEntriesReply",
-		Find: "if !m.Reject { p.matched(m.Index) }", Replace: "if !m.Reject { p.matched(p.next - 1) }",
+		Find: "if !m.Reject { r.matched(p, m.Index) }", Replace: "if !m.Reject { r.matched(p, p.next - 1) }",
 		Wrong: "any reply, a duplicate too, advances match to the last entry sent",
 		By:    []*Engine{Core, Model},
 	},
 	{
 		ID: "M18b", File: "replication.go", Func: "Raft.handleAppendEntriesReply",
-		Find: "if !m.Reject { p.matched(m.Index) }", Replace: "if !m.Reject { p.matched(m.Verified) }",
+		Find: "if !m.Reject { r.matched(p, m.Index) }", Replace: "if !m.Reject { r.matched(p, m.Verified) }",
 		Wrong: "what is received there is taken for durable",
 		By:    []*Engine{Core},
 	},
@@ -365,14 +365,14 @@ var acknowledgements = []Mutation{
 		By:    []*Engine{Core},
 	},
 	{
-		ID: "M35a", File: "durability.go", Func: "Raft.takeCommitted",
-		Find: "a.restoring != nil || a.handedOut > r.applied", Replace: "a.restoring != nil",
+		ID: "M35a", File: "durability.go", Func: "Raft.applying",
+		Find: "r.apply.restoring != nil || r.apply.handedOut > r.applied", Replace: "r.apply.restoring != nil",
 		Wrong: "what is being applied is handed out again",
 		By:    []*Engine{Core},
 	},
 	{
-		ID: "M35b", File: "durability.go", Func: "Raft.takeCommitted",
-		Find: "a.restoring != nil || a.handedOut > r.applied", Replace: "a.handedOut > r.applied",
+		ID: "M35b", File: "durability.go", Func: "Raft.applying",
+		Find: "r.apply.restoring != nil || r.apply.handedOut > r.applied", Replace: "r.apply.handedOut > r.applied",
 		Wrong: "entries are applied before the snapshot is restored",
 		By:    []*Engine{Core, Model},
 	},
@@ -384,7 +384,7 @@ var acknowledgements = []Mutation{
 	},
 	{
 		ID: "M35d", File: "durability.go", Func: "Raft.Applied",
-		Find: "a.handedOut = max(a.handedOut, r.applied)", Replace: "",
+		Find: "a.handedOut, a.stamp = r.applied, interval{}", Replace: "a.stamp = interval{}",
 		Wrong: "what a snapshot has skipped counts as not handed out: what follows is applied twice",
 		By:    []*Engine{Core},
 	},

@@ -58,7 +58,7 @@ var forwards = []Mutation{
 	},
 	{
 		ID: "R10", File: "replica_reads.go", Func: "replica.readAnswered",
-		Find: "if answer.Index <= r.apply.index {", Replace: "{",
+		Find: "if r.hasApplied(answer.Index) {", Replace: "{",
 		Wrong: "a read ends before its index is applied",
 		By:    []*Engine{Stack},
 	},
@@ -167,5 +167,29 @@ var outcomes = []Mutation{
 		Find: "r.loseBefore(now, e.Term)", Replace: "",
 		Wrong: "a proposal that is lost never ends",
 		By:    []*Engine{Stack},
+	},
+	{
+		ID: "I2", File: "executor.go", Func: "executor.applyStep",
+		Find: "x.job.err = checkIntact(t.entries)", Replace: "x.job.err = nil",
+		Wrong: "an entry that was damaged on the way is applied",
+		By:    []*Engine{test(".", "TestDamagedEntryIsNotApplied"), Stack},
+	},
+	{
+		ID: "I3", File: "replica_inbox.go", Func: "replica.takeEntry",
+		Find: "case !e.Intact(): answer.limit = damaged", Replace: "",
+		Wrong: "a forwarded proposal that was damaged on the way enters the log",
+		By:    []*Engine{test(".", "TestDamagedForwardIsRefused"), Stack},
+	},
+	{
+		ID: "I4", File: "replica_admission.go", Func: "replica.gather",
+		Find: "if !e.Intact() {", Replace: "if false {",
+		Wrong: "a proposal that changes while it waits enters the log",
+		By:    []*Engine{test(".", "TestDamagedProposalIsRefused")},
+	},
+	{
+		ID: "I1", File: "raft.go", Func: "Raft.checkAppendEntries",
+		Find: "if !e.Intact() {", Replace: "if false {",
+		Wrong: "a follower appends what was damaged between its leader and itself",
+		By:    []*Engine{test(".", "TestDamagedAppendIsNotTaken")},
 	},
 }

@@ -44,19 +44,7 @@ type Budget struct {
 	Time  time.Duration
 }
 
-// A Later is a row of SCENARIOS.md, or a part of one, that does not apply yet.
-type Later struct {
-	ID, Wrong, Needs string
-}
-
-// NotYet are the mutations of what the library does not have yet.
-var NotYet = []Later{
-	{"M31", "a lease read under clock skew, or a pause between check and read", "leases"},
-	{"M32", "a lease kept after a transfer of leadership has begun", "leases"},
-	{"M33", "commits not deferred under a predecessor's lease", "leases"},
-}
-
 // All returns all mutations, in the order of the table.
 func All() []Mutation {
-	return slices.Concat(elections, commits, acknowledgements, memberships, snapshots, reads, marks, window, forwards, outcomes, walWrites, walRecovery)
+	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, leases, marks, window, forwards, outcomes, walWrites, walRecovery)
 }

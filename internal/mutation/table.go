@@ -35,7 +35,7 @@ are rules of the core, the replica and the WAL that have no row there.
 `
 
 // Table returns the table of all mutations.
-func Table(mutations []Mutation, rows []Row, later []Later) string {
+func Table(mutations []Mutation, rows []Row) string {
 	b := new(strings.Builder)
 	engines := map[string]int{} // looked up only
 	for _, r := range rows {
@@ -52,10 +52,6 @@ func Table(mutations []Mutation, rows []Row, later []Later) string {
 					m.ID, m.Wrong, m.File, m.Func, r.Engine, number(r.Seeds), number(r.Events), r.Checker)
 			}
 		}
-	}
-	b.WriteString("\nNot applicable yet:\n\n| ID | what is wrong then | needs |\n|---|---|---|\n")
-	for _, l := range later {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", l.ID, l.Wrong, l.Needs)
 	}
 	return b.String()
 }

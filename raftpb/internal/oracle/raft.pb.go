@@ -231,7 +231,7 @@ type Entry struct {
 	// nanoseconds since the Unix epoch, 0 and 0 for none.
 	Earliest uint64 `protobuf:"varint,8,opt,name=earliest,proto3" json:"earliest,omitempty"`
 	Latest   uint64 `protobuf:"varint,9,opt,name=latest,proto3" json:"latest,omitempty"`
-	// CRC32C of data, from the proposer to apply. 0: none.
+	// CRC32C of data (1 where that is 0), from the proposer to apply. 0: none.
 	Checksum      uint32 `protobuf:"fixed32,10,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
