@@ -14,6 +14,8 @@ type Change struct {
 	id      NodeID
 	address string
 	lease   time.Duration
+
+	priority uint32
 }
 
 type changeKind uint8
@@ -27,6 +29,7 @@ const (
 	changeRemove
 	changeAddress
 	changeLease
+	changePriority
 )
 
 // AddVoter adds a member that votes. It enters as a learner, and becomes a
@@ -73,6 +76,16 @@ func SetAddress(id NodeID, address string) Change {
 // All members must have a monotonic clock that gains on true time by no more
 // than a 64th, whether or not they have a Clock.
 func SetLease(length time.Duration) Change { return Change{kind: changeLease, lease: length} }
+
+// SetPriority gives a member another election priority; 0 is the default. Of the
+// voters that are reachable and have caught up, one with the highest should
+// lead: a leader with a lower one hands over to it after four election timeouts,
+// and others wait a little longer before they campaign. It is a wish that safety
+// never depends on, and liveness neither: where who is preferred cannot lead,
+// another one does, after half an election timeout more at most.
+func SetPriority(id NodeID, priority uint32) Change {
+	return Change{kind: changePriority, id: id, priority: priority}
+}
 
 // MembershipError says why a change of the membership is refused. Nothing has
 // changed.
@@ -208,6 +221,8 @@ func (c *Change) apply(m *Membership) (reason string) {
 		member.Intent = IntentLeave
 	case changeAddress:
 		member.Address = c.address
+	case changePriority:
+		member.Priority = c.priority
 	}
 	return ""
 }

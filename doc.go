@@ -102,6 +102,9 @@
 // whomever it asks for a vote; then it ends, with ErrRemoved. A leader that
 // removes itself hands over when the change is done.
 //
+// Each voter has an election priority, SetPriority, by which the operator wishes
+// where the leader should be: it moves there by itself, where it can.
+//
 // Node.TransferLeadership hands leadership over to a member that has all of the
 // log, within an election timeout. Node.Close does it by itself.
 //

@@ -255,6 +255,7 @@ func (r *Raft) tickLeader() {
 	r.checkTransfer()
 	if r.now >= r.leading.heartbeat {
 		r.leading.heartbeat = r.now.Add(r.cfg.HeartbeatInterval)
+		r.yield()
 		r.heartbeat()
 	}
 }

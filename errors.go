@@ -156,10 +156,16 @@ type CorruptError struct {
 	// missing or damaged as far as they are known (Last 0: unknown).
 	Ranges []IndexRange
 	Reason string
+	// Remedy says what can still be done. It may be empty.
+	Remedy string
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("raft: storage is corrupt: %s at offset %d: %s (groups and indexes: %v)", e.File, e.Offset, e.Reason, e.Ranges)
+	s := fmt.Sprintf("raft: storage is corrupt: %s at offset %d: %s (groups and indexes: %v)", e.File, e.Offset, e.Reason, e.Ranges)
+	if e.Remedy != "" {
+		s += "; " + e.Remedy
+	}
+	return s
 }
 
 func tooLarge(size, limit int) error {

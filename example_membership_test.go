@@ -46,6 +46,6 @@ func ExampleNode_ChangeMembership() {
 	sum, err := second.Propose(ctx, []byte{2})
 	fmt.Println(sum, err)
 	// Output:
-	// true [{2 two true false false Stay}]
+	// true [{2 two true false false 0 Stay}]
 	// 42 <nil>
 }

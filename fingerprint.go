@@ -142,6 +142,12 @@ func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.node(l.transferee)
 	f.until(l.transferUntil)
 	f.flag(l.handedOver)
+	f.node(l.yielding.to)
+	if l.yielding.to != 0 {
+		f.since(l.yielding.since, patience*r.cfg.ElectionTimeout)
+	}
+	f.until(l.yielding.notBefore)
+	f.number(uint64(l.yielding.attempts))
 	f.flag(l.resigning)
 	f.number(l.deferral.lease, l.deferral.latest)
 	f.until(l.deferral.until)
@@ -218,7 +224,7 @@ func (f *fingerprint) membership(m *Membership) {
 		f.flag(member.Voter)
 		f.flag(member.Outgoing)
 		f.flag(member.Leaving)
-		f.number(uint64(member.Intent))
+		f.number(uint64(member.Intent), uint64(member.Priority))
 		f.address(member.Address)
 	})
 }

@@ -29,6 +29,8 @@ var notInFingerprint = map[string]string{
 	"spareReads":             "memory for later",
 	"members.changing":       "follows from the membership",
 	"events":                 "decide nothing",
+	"peers.priority":         "follows from the membership",
+	"members.selfPriority":   "the same",
 	"peers.told":             "decides nothing but events",
 	"leading.watched":        "the same",
 	"ignored":                "a count for people",

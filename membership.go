@@ -17,6 +17,7 @@ type membershipState struct {
 	// newest one that is both committed and applied.
 	history                 []MembershipAt
 	selfVoter, selfOutgoing bool // in the latest
+	selfPriority            uint32
 	changing                bool // the latest is not the end of a change, for a leader
 	removed                 bool // this replica has been told that it is no member any more
 }

@@ -137,10 +137,11 @@ func (n *Node[R]) ChangeMembership(ctx context.Context, changes ...Change) error
 	return err
 }
 
-// TransferLeadership hands leadership over to a voter, or with 0 to the one
-// that is furthest, and returns when another node leads. It works on the leader
-// only; elsewhere it returns a *NotLeaderError. Proposals wait meanwhile, an
-// election timeout at most.
+// TransferLeadership hands leadership over to a voter, or with 0, to resign, to
+// the one that is furthest, and returns when another node leads. It works on the
+// leader only; elsewhere it returns a *NotLeaderError. Proposals wait meanwhile,
+// an election timeout at most. Whom leadership should go to in the long run is
+// for SetPriority: a voter of higher priority takes it back.
 //
 // Errors: ErrTransferFailed, and this node goes on leading, or yet another one
 // does; ErrTransferring when another target is being tried; a *MembershipError

@@ -18,6 +18,7 @@ const maxInFlight = 256
 type progress struct {
 	id              NodeID
 	voter, outgoing bool // as in the membership in force
+	priority        uint32
 	vote            quorum.Vote
 
 	state  PeerState
@@ -72,7 +73,7 @@ type flight struct {
 // earlier term does not count in this one.
 func (p *progress) reset(next Index, now Instant) {
 	*p = progress{
-		id: p.id, voter: p.voter, outgoing: p.outgoing, inFlight: p.inFlight[:0], depth: maxInFlight,
+		id: p.id, voter: p.voter, outgoing: p.outgoing, priority: p.priority, inFlight: p.inFlight[:0], depth: maxInFlight,
 		next: next, contact: now, sent: now, window: DefaultMaxMessageBytes,
 	}
 }

@@ -518,10 +518,11 @@ func (r *Raft) peer(id NodeID) *progress {
 	return nil
 }
 
-// randomTimeout draws from [1, 2) times the election timeout (§5.2).
+// randomTimeout draws from [1, 2) times the election timeout (§5.2), and adds
+// half of one where another one should lead, see priority.go.
 func (r *Raft) randomTimeout() time.Duration {
 	t := r.cfg.ElectionTimeout
-	return t + time.Duration(r.cfg.Random.Uint64()%uint64(t))
+	return t + r.deference() + time.Duration(r.cfg.Random.Uint64()%uint64(t))
 }
 
 // syncPeers makes peers what the membership in force says, keeping what is
@@ -531,10 +532,10 @@ func (r *Raft) syncPeers() {
 	members := m.Members
 	old := r.peers
 	peers := make([]progress, 0, max(len(members), 1)-1) // everyone but this node
-	r.members.selfVoter, r.members.selfOutgoing = false, false
+	r.members.selfVoter, r.members.selfOutgoing, r.members.selfPriority = false, false, 0
 	for _, m := range members {
 		if m.ID == r.cfg.ID {
-			r.members.selfVoter, r.members.selfOutgoing = m.Voter, m.Outgoing
+			r.members.selfVoter, r.members.selfOutgoing, r.members.selfPriority = m.Voter, m.Outgoing, m.Priority
 			continue
 		}
 		p := progress{id: m.ID}
@@ -542,7 +543,7 @@ func (r *Raft) syncPeers() {
 		if i := slices.IndexFunc(old, func(o progress) bool { return o.id == m.ID }); i >= 0 {
 			p = old[i]
 		}
-		p.voter, p.outgoing = m.Voter, m.Outgoing
+		p.voter, p.outgoing, p.priority = m.Voter, m.Outgoing, m.Priority
 		peers = append(peers, p)
 	}
 	r.peers = peers

@@ -202,6 +202,8 @@ func (c *Change) holds(m *Membership) bool {
 		return !member.Voter
 	case changeAddress:
 		return member.Address == c.address
+	case changePriority:
+		return member.Priority == c.priority
 	}
 	return false
 }

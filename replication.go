@@ -21,6 +21,8 @@ type leaderState struct {
 	handedOver    bool    // it was told to campaign
 	resigning     bool    // the next Ready ends with a step down
 
+	yielding yielding
+
 	watched commitWatch
 
 	deferral deferral // what its commits wait for

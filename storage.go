@@ -68,8 +68,8 @@ type Write struct {
 //
 // All methods may be called concurrently, but Save and Compact are called by
 // one goroutine at a time. The opener closes the storage, after the replica.
-// Package storage has implementations, and storage/storagetest, in a later
-// version, checks one's contract.
+// Package storage has implementations, and package storage/storagetest checks
+// that one keeps this contract, crashes included.
 type Storage interface {
 	// Load returns what survived. It is called once, before all others.
 	// From Commit of a SnapshotWriter on, Load returns that snapshot, with

@@ -42,7 +42,8 @@ func (r *Raft) TransferLeadership(now Instant, to NodeID) error {
 	return nil
 }
 
-// successor returns the voter with that id, or, for 0, the one that is furthest.
+// successor returns the voter with that id, or, for 0, the one that is furthest,
+// of several the one of the highest priority.
 func (r *Raft) successor(id NodeID) *progress {
 	var best *progress
 	for i := range r.peers {
@@ -50,7 +51,7 @@ func (r *Raft) successor(id NodeID) *progress {
 		if !p.voter || p.marked || id != 0 && p.id != id {
 			continue
 		}
-		if best == nil || p.match > best.match {
+		if best == nil || p.match > best.match || p.match == best.match && p.priority > best.priority {
 			best = p
 		}
 	}

@@ -55,6 +55,7 @@ func (m *Member) EncodedLen() int {
 		boolLen(m.Voter) +
 		boolLen(m.Outgoing) +
 		boolLen(m.Leaving) +
+		uintLen(uint64(m.Priority)) +
 		uintLen(uint64(m.Intent))
 	if m.Address != "" {
 		n += bytesLen(len(m.Address))
@@ -74,6 +75,7 @@ func (m *Member) Append(b []byte) []byte {
 	b = appendBool(b, 3, m.Voter)
 	b = appendBool(b, 4, m.Outgoing)
 	b = appendBool(b, 5, m.Leaving)
+	b = appendUint(b, 6, uint64(m.Priority))
 	return appendUint(b, 7, uint64(m.Intent))
 }
 
@@ -109,6 +111,8 @@ func (m *Member) merge(b []byte, i int) error {
 			m.Outgoing = v != 0
 		case 5<<3 | varintType:
 			m.Leaving = v != 0
+		case 6<<3 | varintType:
+			m.Priority = uint32(v)
 		case 7<<3 | varintType:
 			if v > math.MaxUint8 {
 				return malformed("Member", i, faultEnum)

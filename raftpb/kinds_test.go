@@ -127,6 +127,7 @@ func memberToOracle(m *raftpb.Member) *oracle.Member {
 		Voter:    m.Voter,
 		Outgoing: m.Outgoing,
 		Leaving:  m.Leaving,
+		Priority: m.Priority,
 		Intent:   oracle.Intent(m.Intent),
 	}
 }

@@ -314,6 +314,7 @@ func randomMember(r *rand.Rand) *raftpb.Member {
 		Voter:    randomBool(r),
 		Outgoing: randomBool(r),
 		Leaving:  randomBool(r),
+		Priority: uint32(randomUint(r)),
 		Intent:   raftpb.Intent(r.IntN(256)),
 	}
 }

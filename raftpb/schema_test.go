@@ -91,7 +91,7 @@ func scalar(field protoreflect.FieldDescriptor, bits uint64) protoreflect.Value 
 	switch field.Kind() {
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		return protoreflect.ValueOfUint64(bits)
-	case protoreflect.Fixed32Kind:
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(uint32(bits))
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(true)

@@ -78,6 +78,7 @@ type Member struct {
 	Voter    bool   // votes in the configuration, in a joint one in the incoming one
 	Outgoing bool   // votes in the outgoing configuration of a joint one
 	Leaving  bool   // leaves the group together with the joint configuration
+	Priority uint32 // of the voters that have caught up, one with the highest should lead
 	Intent   Intent // what the next change of voters makes of it
 }
 

@@ -18,7 +18,7 @@ var memberships = []Mutation{
 		ID: "M21a", File: "election.go", Func: "quorumOf",
 		Find: "return quorum.ReachedInBoth(incoming, outgoing)", Replace: "return quorum.Reached(incoming)",
 		Wrong: "the new voters alone commit in a joint membership",
-		By:    []*Engine{Core},
+		By:    []*Engine{Core, Model},
 	},
 	{
 		ID: "M21b", File: "election.go", Func: "Raft.countVotes",
@@ -84,7 +84,7 @@ var memberships = []Mutation{
 		ID: "M23", File: "membership.go", Func: "membershipState.latest",
 		Find: "return &s.history[len(s.history)-1]", Replace: "return &s.history[0]",
 		Wrong: "a membership is ignored until it is applied",
-		By:    []*Engine{Core},
+		By:    []*Engine{Core, Model},
 	},
 	{
 		ID: "M25a", File: "raft.go", Func: "Raft.syncPeers",

@@ -126,17 +126,8 @@ func (m *Mem) Crash(survives Survival) {
 	defer m.mu.Unlock()
 	m.kill()
 
-	nodes := map[*inode]bool{}
-	for _, names := range []map[string]*inode{m.names, m.durable} {
-		for _, n := range names {
-			nodes[n] = true
-		}
-	}
-	for _, op := range m.pending {
-		nodes[op.node] = true
-	}
 	// Files that have been replaced or removed may have had the same name.
-	ordered := slices.SortedFunc(maps.Keys(nodes), func(a, b *inode) int {
+	ordered := slices.SortedFunc(maps.Keys(m.nodes()), func(a, b *inode) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), a.number-b.number)
 	})
 	for _, n := range ordered {

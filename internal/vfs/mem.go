@@ -33,6 +33,7 @@ const (
 	OpWrite    OpKind = "write"
 	OpSync     OpKind = "sync"
 	OpTruncate OpKind = "truncate"
+	OpSize     OpKind = "size"
 )
 
 // Op is a call that is about to be carried out.
@@ -42,16 +43,30 @@ type Op struct {
 	To   string // the new name of a renamed file
 	Off  int64  // of a read or write; the size of a truncate
 	Data []byte // of a write; not to be changed or kept
+
+	// What follows is for the hook to set.
+
 	// Keep is for a hook that fails a write: so many bytes are written
 	// nevertheless.
 	Keep int
+	// Misdirect is for a write that the hook lets pass: it goes to this file,
+	// if not "", and to MisdirectOff, and is reported as done. A name that
+	// does not exist loses the write.
+	Misdirect    string
+	MisdirectOff int64
+	// Alter is for a read or write that the hook lets pass: it may change, in
+	// place, a copy of what is read or written.
+	Alter func(data []byte)
+	// Stall is for any call that the hook lets pass: the call waits, while
+	// others go on, until the channel is closed.
+	Stall <-chan struct{}
 }
 
 // Mutates reports whether the call changes anything, durability included: a
 // crash just before any other call is one before the next that does.
 func (op *Op) Mutates() bool {
 	switch op.Kind {
-	case OpOpen, OpList, OpLock, OpRead:
+	case OpOpen, OpList, OpLock, OpRead, OpSize:
 		return false
 	}
 	return true
@@ -99,7 +114,8 @@ func NewMem() *Mem {
 // the call's result, and the call has no effect, with three exceptions. Of a
 // write Op.Keep bytes are written. A failed Sync drops what was unsynced: it
 // is still seen and will never be durable, as on Linux. And after ErrCrashed
-// every call fails until Crash. The hook must not call the file system.
+// every call fails until Crash. Of a call that it lets pass it may change the
+// effect: see Op. The hook must not call the file system.
 func (m *Mem) SetHook(hook func(*Op) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,6 +148,14 @@ func (m *Mem) before(op *Op) error {
 	err := m.hook(op)
 	if errors.Is(err, ErrCrashed) {
 		m.down = true
+	}
+	if err == nil && op.Stall != nil {
+		m.mu.Unlock()
+		<-op.Stall
+		m.mu.Lock()
+		if m.down {
+			return ErrCrashed
+		}
 	}
 	return err
 }

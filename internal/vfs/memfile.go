@@ -26,18 +26,25 @@ func (f *memFile) begin(op *Op) error {
 	if err := f.fs.before(op); err != nil {
 		return pathError(op.Kind, op.Name, err)
 	}
+	if f.epoch != f.fs.epoch { // it has stalled for long
+		return pathError(op.Kind, op.Name, ErrCrashed)
+	}
 	return nil
 }
 
 func (f *memFile) ReadAt(b []byte, off int64) (int, error) {
 	defer f.fs.mu.Unlock()
-	if err := f.begin(&Op{Kind: OpRead, Off: off}); err != nil {
+	op := &Op{Kind: OpRead, Off: off}
+	if err := f.begin(op); err != nil {
 		return 0, err
 	}
 	if off >= int64(len(f.node.data)) {
 		return 0, io.EOF
 	}
 	n := copy(b, f.node.data[off:])
+	if op.Alter != nil {
+		op.Alter(b[:n])
+	}
 	if n < len(b) {
 		return n, io.EOF
 	}
@@ -57,9 +64,19 @@ func (f *memFile) WriteAt(b []byte, off int64) (int, error) {
 		return 0, pathError(OpWrite, op.Name, errNoSpace)
 	}
 	w := Write{Off: off, Data: append([]byte(nil), b...)}
-	f.fs.resize(f.node, max(int64(len(f.node.data)), off+int64(len(b))))
-	copy(f.node.data[off:], b)
-	f.node.unsynced = append(f.node.unsynced, w)
+	node := f.node
+	if err == nil && op.Alter != nil {
+		op.Alter(w.Data)
+	}
+	if err == nil && op.Misdirect != "" {
+		if node = f.fs.names[op.Misdirect]; node == nil {
+			return len(b), nil
+		}
+		w.Off = op.MisdirectOff
+	}
+	f.fs.resize(node, max(int64(len(node.data)), w.Off+int64(len(w.Data))))
+	copy(node.data[w.Off:], w.Data)
+	node.unsynced = append(node.unsynced, w)
 	return len(b), err
 }
 
@@ -89,10 +106,9 @@ func (f *memFile) Sync() error {
 }
 
 func (f *memFile) Size() (int64, error) {
-	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	if f.closed {
-		return 0, fs.ErrClosed
+	if err := f.begin(&Op{Kind: OpSize}); err != nil {
+		return 0, err
 	}
 	return int64(len(f.node.data)), nil
 }

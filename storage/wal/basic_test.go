@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -211,4 +212,42 @@ func TestLargeWrites(t *testing.T) {
 		require.Equal(t, entries(1, 1, 5), d.read(2, 1, 6))
 		d.crash(vfs.Nothing)
 	}
+}
+
+// TestOpenReadsEachByteOnce, and says how far it has come. Headers and the
+// newest checkpoint are read before, to find the others.
+func TestOpenReadsEachByteOnce(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	next := raft.Index(1)
+	for range 5 {
+		next = d.rotate(1, next)
+	}
+	require.NoError(t, d.log.Close())
+	read := map[string]int{}
+	d.fs.SetHook(func(op *vfs.Op) error {
+		if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, segmentSuffix) && op.Off == 0 {
+			op.Alter = func(data []byte) {
+				if len(data) > blockSize {
+					read[op.Name]++
+				}
+			}
+		}
+		return nil
+	})
+	var reports []int64
+	total := int64(0)
+	log, err := Open(dir, Options{FS: d.fs, SegmentBytes: d.bytes, Progress: func(done, of int64) {
+		reports = append(reports, done)
+		total = of
+	}})
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	require.GreaterOrEqual(t, len(read), 5)
+	for name, times := range read {
+		require.Equal(t, 1, times, name)
+	}
+	require.Equal(t, int64(len(read))*d.bytes, total)
+	require.Len(t, reports, len(read))
+	require.Equal(t, total, reports[len(reports)-1])
 }

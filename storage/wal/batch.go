@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 
@@ -29,7 +30,8 @@ type op struct {
 	identity  raft.Identity
 	hardState raft.HardState
 	snapshot  *raft.Snapshot
-	first     raft.Index // of the entries
+	first     raft.Index // of the entries; of a compaction: of the log
+	replaces  bool       // see group.advance
 	// The record's part of the batch's entries and memberships.
 	entries, entriesEnd         int
 	memberships, membershipsEnd int
@@ -99,6 +101,18 @@ func (b *batch) add(e *encoded, o op) {
 	o.membershipsEnd = len(b.memberships)
 	b.ops = append(b.ops, o)
 }
+
+// addCompaction appends a record of where the group's log begins.
+func (b *batch) addCompaction(g *group, e *encoded) {
+	e.reset()
+	e.buf = beginRecord(e.buf, recordCompact, 0, g.id)
+	e.buf = binary.AppendUvarint(e.buf, uint64(g.first))
+	endRecord(e.buf, 0)
+	b.add(e, op{kind: recordCompact, group: g, first: g.first})
+}
+
+// maxCompactionBytes is what addCompaction takes at most.
+const maxCompactionBytes = recordHeaderBytes + binary.MaxVarintLen64
 
 // refuse takes o's place in the order of completion.
 func (b *batch) refuse(o op, err error) {

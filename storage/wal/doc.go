@@ -21,9 +21,9 @@
 // entries themselves. It names the first segment that is still needed. What
 // only a few entries of idle groups keep needed is written again into the
 // newest segment, so disk use stays within about three times the live entries
-// plus some segments. The limits: batches that fill half a segment or more
-// leave less room for that, and the log may be several times as large; and a
-// segment with a damaged entry that is still needed stays, with all later ones.
+// plus some segments. The limit: after an Open
+// that has refused a group, no segment is freed, and the Logger hears of it at
+// each rotation. Damage to an entry that is found later pins nothing.
 //
 // # Damage
 //
@@ -36,9 +36,13 @@
 // durable, looks like a torn write. The writer appends such a frame after a
 // tenth of a second without work, and Close syncs one. A segment under another
 // name is refused by Open, and so is a missing one that a later one follows;
-// that the newest one has been deleted shows only in a commit index above the
-// log's end.
+// that the newest one has been deleted, or replaced by what it once held, or
+// has lost both its header and its checkpoint, shows only in a commit index
+// above the log's end.
 //
 // A failed write or sync, a full disk included, ends the log for good: all
 // later writes fail, since after a failed sync nobody knows what is on disk.
+//
+// The files are described in docs/wal-format.md. Inspect reads them without
+// changing anything, and so does the command raftctl.
 package wal

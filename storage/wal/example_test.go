@@ -64,3 +64,38 @@ func ExampleOpen_locked() {
 	fmt.Println("in use:", locked)
 	// Output: in use: true
 }
+
+func ExampleInspect() {
+	dir, err := os.MkdirTemp("", "wal")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	log, err := wal.Open(dir, wal.Options{})
+	if err != nil {
+		panic(err)
+	}
+	done := make(chan error)
+	log.Storage(7).Save(raft.Write{
+		HardState: raft.HardState{Term: 1},
+		Entries:   []raft.Entry{{Index: 1, Term: 1, Data: []byte("hello")}},
+	}, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		panic(err)
+	}
+	if err := log.Close(); err != nil {
+		panic(err)
+	}
+
+	found, err := wal.Inspect(dir)
+	if err != nil {
+		panic(err)
+	}
+	for _, g := range found.Groups {
+		fmt.Printf("group %d: entries %d to %d\n", g.Group, g.State.First, g.State.Last)
+	}
+	fmt.Println("damage:", len(found.Damage), "in use:", found.InUse)
+	// Output:
+	// group 7: entries 1 to 1
+	// damage: 0 in use: false
+}

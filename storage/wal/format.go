@@ -33,7 +33,8 @@ func alignUp[T int | int64](n, to T) T { return (n + to - 1) / to * to }
 //	12  CRC32C of all but it     48  number of the segment before, u32
 //	16  number, u32              56  where that one ends, u64
 //	24  salt, u64                64  LSN of the last frame there, u64
-//	                             72  zeros, to 128
+//	                             72  size of the file, u64
+//	                             80  zeros, to 128
 //
 // Magic, version, CRC and number keep their places in all versions.
 type segmentHeader struct {
@@ -54,6 +55,9 @@ type segmentHeader struct {
 	// are missing if a segment that held nothing of lasting use has been left
 	// out.
 	prevLSN uint64
+	// size is what the file has at least. It is written before it is used, so
+	// a shorter one has been cut, and nobody knows what it held.
+	size int64
 }
 
 const segmentHeaderBytes = 128
@@ -69,6 +73,7 @@ func (h *segmentHeader) encode() []byte {
 	binary.LittleEndian.PutUint32(b[48:], h.prevNumber)
 	binary.LittleEndian.PutUint64(b[56:], uint64(h.prevEnd))
 	binary.LittleEndian.PutUint64(b[64:], h.prevLSN)
+	binary.LittleEndian.PutUint64(b[72:], uint64(h.size))
 	binary.LittleEndian.PutUint32(b[12:], segmentHeaderCRC(b))
 	return b
 }
@@ -92,6 +97,7 @@ func decodeSegmentHeader(b []byte) (segmentHeader, bool) {
 		prevNumber: binary.LittleEndian.Uint32(b[48:]),
 		prevEnd:    int64(binary.LittleEndian.Uint64(b[56:])),
 		prevLSN:    binary.LittleEndian.Uint64(b[64:]),
+		size:       int64(binary.LittleEndian.Uint64(b[72:])),
 	}, true
 }
 

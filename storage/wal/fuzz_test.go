@@ -20,9 +20,18 @@ func FuzzSegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, off uint32, data []byte, fix bool) {
 		d := newDisk(t)
 		d.mustOpen()
-		d.save(1, write(1, 0, append(entries(1, 1, 3), membershipEntry(4, 1, membership(1)))...))
-		d.save(2, write(2, 1, entries(1, 2, 2)...))
-		d.save(1, write(2, 1, entries(3, 2, 3)...))
+		saved := map[raft.GroupID][]raft.Entry{}
+		for _, w := range []struct {
+			group raft.GroupID
+			raft.Write
+		}{
+			{1, write(1, 0, append(entries(1, 1, 3), membershipEntry(4, 1, membership(1)))...)},
+			{2, write(2, 1, entries(1, 2, 2)...)},
+			{1, write(2, 1, entries(3, 2, 3)...)},
+		} {
+			d.save(w.group, w.Write)
+			saved[w.group] = append(saved[w.group], w.Entries...)
+		}
 		name := d.log.current.name
 		d.fs.Corrupt(name, func(b []byte) {
 			if int(off) < len(b) {
@@ -45,6 +54,9 @@ func FuzzSegment(f *testing.F) {
 			got, err := s.Entries(nil, state.First, state.Last+1, 1<<20)
 			if err == nil {
 				require.Len(t, got, int(state.Last+1-state.First))
+			}
+			for _, e := range got {
+				require.Contains(t, saved[g], e)
 			}
 		}
 	})

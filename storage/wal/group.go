@@ -30,9 +30,15 @@ type group struct {
 	lastLSN   uint64 // of the frame with the newest record of the group; the writer's
 	provenLSN uint64 // of the frame up to which no record of the group is missing; Open's
 
-	tail    raft.Index // last index, writes that are not yet durable included
-	refused error      // not nil: the group is damaged, or was given a wrong write
-	lost    bool       // acknowledged records of it are missing; refused says more
+	tail raft.Index // last index, writes that are not yet durable included
+	// replacing is how many writes that are not yet durable replace entries,
+	// and replaceFrom the lowest index that any of them replaces.
+	replacing   int
+	replaceFrom raft.Index
+	unstated    bool // first is not on disk: the group is in Log.compacted
+
+	refused error // not nil: the group is damaged, or was given a wrong write
+	lost    bool  // acknowledged records of it are missing; refused says more
 }
 
 func newGroup(id raft.GroupID) *group { return &group{id: id, first: 1} }
@@ -73,8 +79,15 @@ type live func(at location, sign int64)
 // in segment at base: the offset of the buffer that the entries' count from.
 func (g *group) apply(o *op, e *encoded, segment uint32, base int64, account live) error {
 	entries := e.entries[o.entries:o.entriesEnd]
-	if o.kind == recordRelocate {
+	switch o.kind {
+	case recordRelocate, recordDamaged:
 		g.relocate(o.first, entries, segment, base, account)
+		return nil
+	case recordCompact:
+		if o.first > g.last()+1 {
+			return fmt.Errorf("%w: a log from %d to %d begins at %d", errFormat, g.first, g.last(), o.first)
+		}
+		g.compact(o.first-1, account) // nothing, unless it is Open that applies it
 		return nil
 	}
 	if o.identity != (raft.Identity{}) {
@@ -201,12 +214,32 @@ func (g *group) check(w *raft.Write) error {
 	return nil
 }
 
-// advance notes a write that has been taken.
-func (g *group) advance(w *raft.Write) {
+// advance notes a write that has been taken. It reports whether the write
+// replaces entries, which then counts as replacing until it has been applied.
+func (g *group) advance(w *raft.Write) (replaces bool) {
 	if w.Snapshot != nil {
 		g.tail = w.Snapshot.Index
 	}
-	if n := len(w.Entries); n > 0 {
-		g.tail = w.Entries[n-1].Index
+	n := len(w.Entries)
+	if n == 0 {
+		return false
 	}
+	if first := w.Entries[0].Index; first <= g.tail {
+		if g.replacing == 0 || first < g.replaceFrom {
+			g.replaceFrom = first
+		}
+		g.replacing++
+		replaces = true
+	}
+	g.tail = w.Entries[n-1].Index
+	return replaces
+}
+
+// compactable returns how far the log may be compacted now, at most through
+// an index: what a write under way replaces must be there when it lands.
+func (g *group) compactable(through raft.Index) raft.Index {
+	if g.replacing > 0 {
+		through = min(through, g.replaceFrom-1)
+	}
+	return min(through, g.last())
 }

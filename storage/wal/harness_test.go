@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/vfs"
@@ -21,6 +22,8 @@ type disk struct {
 	drive *drive.Writer
 	seed  uint64
 	bytes int64 // of a segment
+
+	logger *zap.Logger // may be nil
 }
 
 func newDisk(t testing.TB) *disk {
@@ -32,7 +35,7 @@ func (d *disk) open() error {
 		d.seed++ // salts differ in both halves, and are the same in each run
 		return d.seed * 0x9e3779b97f4a7c15
 	}}
-	log, err := Open(dir, Options{FS: d.fs, Manual: d.drive, SegmentBytes: d.bytes})
+	log, err := Open(dir, Options{FS: d.fs, Manual: d.drive, SegmentBytes: d.bytes, Logger: d.logger})
 	d.log = log
 	return err
 }

@@ -32,6 +32,7 @@ type Log struct {
 	segments      map[uint32]*segment
 	chain         []*segment // ascending; the last one is written to
 	lastSegment   *segment   // cache of account
+	compacted     []*group   // whose first index is not on disk yet
 	spares        []string   // paths
 	highestNumber uint32     // of any segment or spare, ever
 	closing       bool
@@ -83,7 +84,9 @@ func (l *Log) group(id raft.GroupID) *group {
 	if g == nil {
 		g = newGroup(id)
 		if l.current != nil && len(l.damage) > 0 {
-			g.lost, g.refused = true, l.damage[0] // all of it may be missing
+			e := *l.damage[0] // all of it may be missing
+			e.Ranges = append(slices.Clone(e.Ranges), raft.IndexRange{Group: id, First: 1})
+			g.lost, g.refused = true, &e
 		}
 		l.groups[id] = g
 		l.list = append(l.list, g)
@@ -112,9 +115,12 @@ func (l *Log) apply(b *batch, segment uint32, base int64) {
 		if o.err != nil {
 			continue
 		}
+		if o.replaces {
+			o.group.replacing--
+		}
 		// Save has checked what it took, so an error is one of Open's.
 		if err := o.group.apply(o, &b.encoded, segment, base, l.accountFunc); err != nil && o.group.refused == nil {
-			o.group.refused = &raft.CorruptError{File: l.path(segmentName(segment)), Offset: base + int64(o.at), Reason: err.Error()}
+			o.group.refused = corruptGroups(l.path(segmentName(segment)), base+int64(o.at), err.Error(), raft.IndexRange{Group: o.group.id, First: o.first})
 		}
 	}
 }
@@ -147,8 +153,8 @@ func (l *Log) save(g *group, w *raft.Write, done func(error)) {
 		err = fmt.Errorf("wal: group %d: more than %d bytes wait to be written: %w", g.id, int64(maxPendingBytes), raft.ErrOverloaded)
 	}
 	if err == nil {
+		o.replaces = g.advance(w)
 		l.pending.add(e, o)
-		g.advance(w)
 	} else {
 		l.pending.refuse(o, err)
 		if g.refused == nil {

@@ -103,6 +103,7 @@ func (l *Log) recover() error {
 	}
 	l.forgetTorn(names)
 	carry := &batch{}
+	r := &replay{l: l, carry: carry, seen: map[*group]uint64{}}
 	if len(found) > 0 {
 		older, err := l.link(found)
 		if err != nil {
@@ -112,7 +113,6 @@ func (l *Log) recover() error {
 			s.file.Close()
 			free = append(free, unused{segmentName(s.number), s.number, s.size})
 		}
-		r := &replay{l: l, carry: carry, seen: map[*group]uint64{}}
 		if err := r.run(); err != nil {
 			return err
 		}
@@ -135,6 +135,7 @@ func (l *Log) recover() error {
 	for _, g := range l.list {
 		g.tail = g.last()
 	}
+	r.refuseDamagedEntries()
 	return nil
 }
 
@@ -218,7 +219,9 @@ func misnamed(file *segment, newest uint32) error {
 
 // neverExisted refuses a segment without a valid header whose frames say that
 // it had one: those that are written before a segment's header do not know
-// the segment's own first frame to be durable, those behind it do.
+// the segment's own first frame to be durable, those behind it do. It refuses
+// one that has been cut, too, since a file has its size before it is named as a
+// segment.
 func (l *Log) neverExisted(f unused) error {
 	file, err := l.fs.Open(l.path(f.name))
 	if err != nil {
@@ -231,10 +234,10 @@ func (l *Log) neverExisted(f unused) error {
 		return err
 	}
 	data = data[:n]
-	const head = headerBytes + frameHeaderBytes
-	if len(data) < head+recordHeaderBytes {
-		return nil
+	if len(data) < minSegmentBytes {
+		return corruptLog(l.path(f.name), int64(len(data)), "the file has been cut, or is none of the log's: it is shorter than a segment")
 	}
+	const head = headerBytes + frameHeaderBytes
 	length := uint64(binary.LittleEndian.Uint32(data[head+4:]))
 	if length > uint64(len(data)-head-recordHeaderBytes) {
 		return nil
@@ -309,9 +312,16 @@ func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool,
 
 // link makes the chain out of the segments found, ascending: from the first
 // one that the last one's checkpoint needs. It returns the older ones.
+//
+// A checkpoint that is damaged has said nothing that the frames before it do
+// not, so the chain then begins with the first segment that is still there:
+// what has been freed since was not needed.
 func (l *Log) link(found []*segment) (older []*segment, err error) {
 	last := found[len(found)-1]
-	needed, err := l.firstNeeded(last)
+	if last.size < last.header.size {
+		return nil, corruptLog(last.name, last.size, fmt.Sprintf("the newest segment has been cut, from %d to %d bytes", last.header.size, last.size))
+	}
+	needed, damage, err := l.firstNeeded(last)
 	if err != nil {
 		return nil, err
 	}
@@ -322,8 +332,14 @@ func (l *Log) link(found []*segment) (older []*segment, err error) {
 		}
 		prev := l.segments[seg.header.prevNumber]
 		if prev == nil || prev.number >= seg.number || prev.number < needed {
-			return nil, corruptLog(l.path(segmentName(seg.header.prevNumber)), 0,
-				fmt.Sprintf("the segment is missing, or its header is damaged; segment %d follows it", seg.number))
+			if damage == nil {
+				return nil, corruptLog(l.path(segmentName(seg.header.prevNumber)), 0,
+					fmt.Sprintf("the segment is missing, or its header is damaged; segment %d follows it", seg.number))
+			}
+			if seg == last {
+				return nil, damage
+			}
+			break
 		}
 		seg = prev
 	}
@@ -338,32 +354,41 @@ func (l *Log) link(found []*segment) (older []*segment, err error) {
 }
 
 // firstNeeded reads the head of a segment's checkpoint. It was synced before
-// the header was written, so it must be there.
-func (l *Log) firstNeeded(seg *segment) (uint32, error) {
-	buf := make([]byte, blockSize)
-	if _, err := seg.file.ReadAt(buf, headerBytes); err != nil {
-		return 0, corruptLog(seg.name, headerBytes, "the segment's checkpoint cannot be read: "+err.Error())
+// the header was written, so if it is not there it is damaged, and nothing is
+// known to be needed.
+func (l *Log) firstNeeded(seg *segment) (needed uint32, damage *raft.CorruptError, err error) {
+	body, err := l.checkpointBody(seg)
+	if err != nil {
+		return 0, nil, err
 	}
-	h, ok := seg.salted.header(buf)
-	if ok && int64(h.length) > seg.size-headerBytes-frameHeaderBytes {
-		ok = false
-	}
-	if ok {
-		data := make([]byte, headerBytes+frameHeaderBytes+int(h.length))
-		if _, err := seg.file.ReadAt(data[headerBytes:], headerBytes); err != nil {
-			return 0, err
-		}
-		w := &walked{}
-		if h, body, _, valid := w.frameAt(data, seg.salted, headerBytes); valid && h.lsn == seg.header.firstLSN {
-			all, err := records(body)
-			if err == nil && len(all) > 0 {
-				var needed uint32
-				if needed, _, err = decodeCheckpointHead(&all[0], seg.number); err == nil {
-					return needed, nil
-				}
-			}
+	if all, err := records(body); err == nil && len(all) > 0 {
+		if needed, _, err := decodeCheckpointHead(&all[0], seg.number); err == nil {
+			return needed, nil, nil
 		}
 	}
+	damage = corruptLog(seg.name, headerBytes, "the checkpoint of the newest segment is damaged")
 	l.logger.Error("the newest segment's checkpoint is damaged", zap.String("segment", seg.name))
-	return 0, corruptLog(seg.name, headerBytes, "the checkpoint of the newest segment is damaged")
+	return 0, damage, nil
+}
+
+// checkpointBody returns the body of a segment's first frame, nil if that is
+// damaged.
+func (l *Log) checkpointBody(seg *segment) ([]byte, error) {
+	buf := make([]byte, headerBytes+frameHeaderBytes)
+	for {
+		n, err := seg.file.ReadAt(buf[headerBytes:], headerBytes)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		h, ok := seg.salted.header(buf[headerBytes : headerBytes+n])
+		size := headerBytes + frameHeaderBytes + int64(h.length)
+		if !ok || size > seg.size || h.lsn != seg.header.firstLSN {
+			return nil, nil
+		}
+		if int64(len(buf)) == size {
+			_, body, _, _ := (&walked{}).frameAt(buf, seg.salted, headerBytes)
+			return body, nil
+		}
+		buf = make([]byte, size)
+	}
 }

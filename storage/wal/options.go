@@ -24,6 +24,10 @@ type Options struct {
 	// Logger hears of recoveries, damage and failures. Nil is silent.
 	Logger *zap.Logger
 
+	// Progress, if not nil, is called by Open, after each segment that it has
+	// read: so many bytes of so many. A gigabyte takes some seconds.
+	Progress func(done, total int64)
+
 	// FS is for tests and simulation within this module. Nil means the
 	// operating system's.
 	FS vfs.FS

@@ -105,18 +105,13 @@ func (r *reader) locate(maxBytes int) (*piece, error) {
 	}
 	seg := l.segments[at[0].segment]
 	if seg == nil {
-		return nil, &raft.CorruptError{Ranges: []raft.IndexRange{{Group: g.id, First: lo, Last: lo}}, Reason: "no segment holds the entry"}
+		return nil, corruptGroups(l.dir, 0, "no segment holds the entry", raft.IndexRange{Group: g.id, First: lo, Last: lo})
 	}
 	return &piece{name: seg.name, file: seg.file, first: lo, at: append([]location(nil), at[:n]...), terms: g.terms(lo, n)}, nil
 }
 
 func (p *piece) corrupt(group raft.GroupID, index raft.Index, reason string) error {
-	return &raft.CorruptError{
-		File:   p.name,
-		Offset: int64(p.at[index-p.first].off),
-		Ranges: []raft.IndexRange{{Group: group, First: index, Last: index}},
-		Reason: reason,
-	}
+	return corruptGroups(p.name, int64(p.at[index-p.first].off), reason, raft.IndexRange{Group: group, First: index, Last: index})
 }
 
 // read returns the entries. Their data does not pin what lies between them.

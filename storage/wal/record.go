@@ -34,6 +34,13 @@ const (
 	// recordCheckpointHead begins a segment: the number of the first segment
 	// that is needed, that of this one, and its salt. Its group is zero.
 	recordCheckpointHead recordKind = 4
+	// recordCompact says that the group's log begins later: first index.
+	// Losing it loses nothing.
+	recordCompact recordKind = 5
+	// recordDamaged has an entry that an old segment holds, and that is
+	// damaged: index, term, and the entry as it is there, its length put
+	// right. So it pins no segment, and is refused as before.
+	recordDamaged recordKind = 6
 )
 
 const (
@@ -261,11 +268,20 @@ func records(body []byte) ([]record, error) {
 	return all, nil
 }
 
-// decode fills o, and into with the entries, from a save or relocate record.
-// Offsets of entries count from the record's start.
+// decode fills o, and into with the entries, from a save, relocate or compact
+// record. Offsets of entries count from the record's start.
 func (r *record) decode(o *op, into *encoded) error {
 	d := decoder{buf: r.bytes, pos: recordHeaderBytes}
 	o.kind = r.kind
+	if r.kind == recordCompact {
+		if o.first = raft.Index(d.uvarint()); o.first == 0 {
+			d.fail()
+		}
+		return d.err
+	}
+	if r.kind == recordDamaged {
+		return r.decodeDamaged(&d, o, into)
+	}
 	if r.kind == recordSave {
 		d.message(&o.hardState)
 		if r.flags&flagIdentity != 0 {
@@ -294,6 +310,16 @@ func (r *record) decode(o *op, into *encoded) error {
 			return err
 		}
 	}
+	return d.err
+}
+
+func (r *record) decodeDamaged(d *decoder, o *op, into *encoded) error {
+	o.first = raft.Index(d.uvarint())
+	term := raft.Term(d.uvarint())
+	if len(d.buf)-d.pos < entryHeaderBytes {
+		d.fail()
+	}
+	into.entries = append(into.entries, entryMeta{term: term, off: uint32(d.pos), size: uint32(len(d.buf) - d.pos)})
 	return d.err
 }
 

@@ -8,15 +8,21 @@ import (
 	"github.com/seed-6281cb22/raft"
 )
 
-// The oldest segment is cleaned, by writing again what is still needed of it,
-// when the chain is longer than slackSegments plus slackFactor times the live
-// bytes. So a log whose entries are needed costs nothing extra, and however
-// few entries an idle group holds, they pin no more than that.
+// The oldest segments are cleaned, by writing again what is still needed of
+// them, when the chain takes more than slackSegments segments plus slackFactor
+// times the live bytes. So a log whose entries are needed costs nothing extra,
+// and however few entries an idle group holds, they pin no more than that.
+//
+// A third of an average segment is live at that bound. A batch carries along
+// half its own size, so that half again as much is written as is freed.
 const (
 	slackSegments = 4
 	slackFactor   = 3
-	// maxRelocatedBytes is what a single batch carries along.
-	maxRelocatedBytes = 256 << 10
+	// A small batch carries along smallRelocation, or an eighth of a segment
+	// if that is less: cleaning is then ahead of the need, and delays no one
+	// for long. A large one never more than largeRelocation.
+	smallRelocation = 256 << 10
+	largeRelocation = 64 << 20
 )
 
 // cleaning is the state of the cleaning of one segment. It is the writer's.
@@ -34,26 +40,43 @@ type span struct {
 }
 
 // chooseCleaning begins to clean the oldest segment, if the chain is too long.
+// What another cleaning had left to do there it goes on with.
 func (l *Log) chooseCleaning() {
+	c := &l.cleaning
+	if c.segment != l.chain[0] || len(c.todo) == 0 {
+		c.segment, c.todo = nil, c.todo[:0]
+		l.cleanNext()
+	}
+}
+
+// cleanNext goes on to the oldest segment behind the one that has been
+// cleaned, unless what remains is short enough.
+func (l *Log) cleanNext() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := &l.cleaning
-	oldest := l.chain[0]
-	var liveBytes int64
+	var live, size int64
 	for _, s := range l.chain {
-		liveBytes += s.live
+		live += s.live
+		if c.segment == nil || s.number > c.segment.number {
+			size += s.size
+		}
 	}
-	if int64(len(l.chain)) <= slackSegments+slackFactor*liveBytes/l.opts.SegmentBytes || len(l.damage) > 0 {
-		*c = cleaning{encoded: c.encoded, buf: c.buf}
-		return
-	}
-	if c.segment == oldest && len(c.todo) > 0 {
-		return
-	}
-	c.segment = oldest
-	c.todo = c.todo[:0]
-	for _, g := range l.list {
-		c.todo = g.spansIn(oldest.number, c.todo)
+	for _, s := range l.chain[:len(l.chain)-1] {
+		if c.segment != nil && s.number <= c.segment.number {
+			continue
+		}
+		if size <= slackSegments*l.opts.SegmentBytes+slackFactor*live || len(l.damage) > 0 {
+			return
+		}
+		size -= s.size
+		c.segment = s
+		for _, g := range l.list {
+			c.todo = g.spansIn(s.number, c.todo)
+		}
+		if len(c.todo) > 0 {
+			return
+		}
 	}
 }
 
@@ -75,32 +98,33 @@ func (g *group) spansIn(segment uint32, spans []span) []span {
 	return spans
 }
 
-// relocateInto adds to a batch some of what is needed of the segment that is
+// relocateInto adds to a batch some of what is needed of the segments that are
 // being cleaned. It is composed now, when the batch is written, from what is
 // durable; the records before it in the batch may have newer entries, so it
 // never counts for more than a second place where an entry is found.
 func (l *Log) relocateInto(b *batch) {
 	c := &l.cleaning
-	for budget := min(maxRelocatedBytes, int(l.opts.SegmentBytes/8)); budget > 0 && len(c.todo) > 0; {
-		s := &c.todo[0]
-		found, rest := l.locate(*s, c.segment.number, budget)
-		if rest.first > rest.last {
-			c.todo = c.todo[1:]
-		} else {
-			*s = rest
+	budget := max(min(smallRelocation, int(l.opts.SegmentBytes/8)), min(largeRelocation, len(b.buf)/2))
+	for budget > 0 && len(c.todo) > 0 {
+		from := c.segment
+		found, rest := l.locate(c.todo[0], from.number, budget)
+		if len(found.at) > 0 {
+			o := op{kind: recordRelocate, group: found.group, first: found.first}
+			n, err := l.encodeRelocation(from, &found, &o)
+			if err != nil {
+				// The group's own reads report it. Its segment stays.
+				l.logger.Error("cannot relocate entries of an old segment", zap.String("segment", from.name), zap.Uint64("group", uint64(found.group.id)), zap.Error(err))
+			} else {
+				rest.first -= raft.Index(len(found.at) - n)
+				budget -= len(c.encoded.buf)
+				b.add(&c.encoded, o)
+			}
 		}
-		if len(found.at) == 0 {
-			continue
+		if rest.first <= rest.last {
+			c.todo[0] = rest
+		} else if c.todo = c.todo[1:]; len(c.todo) == 0 {
+			l.cleanNext()
 		}
-		o := op{kind: recordRelocate, group: found.group, first: found.first}
-		size, err := l.encodeRelocation(&found)
-		if err != nil {
-			// The group's own reads report it. Its segment stays.
-			l.logger.Error("cannot relocate entries of an old segment", zap.Uint64("group", uint64(found.group.id)), zap.Error(err))
-			continue
-		}
-		budget -= size
-		b.add(&c.encoded, o)
 	}
 }
 
@@ -140,26 +164,60 @@ func (l *Log) locate(s span, segment uint32, budget int) (located, span) {
 	return found, s
 }
 
-func (l *Log) encodeRelocation(found *located) (size int, err error) {
+// encodeRelocation encodes what is found, up to the first damaged entry, or
+// that one alone. It returns how many entries that is.
+func (l *Log) encodeRelocation(from *segment, found *located, o *op) (n int, err error) {
 	c := &l.cleaning
 	e := &c.encoded
 	e.reset()
 	e.buf = beginRecord(e.buf, recordRelocate, 0, found.group.id)
-	e.buf = binary.AppendUvarint(e.buf, uint64(len(found.at)))
-	for i, at := range found.at {
+	e.buf = append(e.buf, 0, 0, 0, 0, 0) // where the number will be
+	for n < len(found.at) {
+		at := found.at[n]
 		if cap(c.buf) < int(at.size) {
 			c.buf = make([]byte, at.size)
 		}
 		buf := c.buf[:at.size]
-		if _, err := c.segment.file.ReadAt(buf, int64(at.off)); err != nil {
+		if _, err := from.file.ReadAt(buf, int64(at.off)); err != nil {
 			return 0, err
 		}
 		if _, err := openEntry(found.group.id, buf); err != nil {
-			return 0, err
+			l.logger.Error("an entry is damaged", zap.String("segment", from.name), zap.Uint32("offset", at.off),
+				zap.Uint64("group", uint64(found.group.id)), zap.Uint64("index", uint64(found.first)+uint64(n)))
+			if n == 0 {
+				o.kind = recordDamaged
+				e.damaged(found, buf)
+				return 1, nil
+			}
+			break
 		}
-		e.entries = append(e.entries, entryMeta{term: found.terms[i], off: uint32(len(e.buf)), size: at.size})
+		e.entries = append(e.entries, entryMeta{term: found.terms[n], off: uint32(len(e.buf)), size: at.size})
 		e.buf = append(e.buf, buf...)
+		n++
 	}
+	putPaddedUvarint(e.buf[recordHeaderBytes:recordHeaderBytes+5], uint64(n))
 	endRecord(e.buf, 0)
-	return len(e.buf), nil
+	return n, nil
+}
+
+// putPaddedUvarint fills b with v, which may take fewer bytes.
+func putPaddedUvarint(b []byte, v uint64) {
+	for i := range b {
+		b[i] = byte(v)&0x7f | 0x80
+		v >>= 7
+	}
+	b[len(b)-1] &= 0x7f
+}
+
+// damaged encodes the first entry found, which is damaged, as it is; but for
+// its length, which is known.
+func (e *encoded) damaged(found *located, buf []byte) {
+	e.reset()
+	e.buf = beginRecord(e.buf, recordDamaged, 0, found.group.id)
+	e.buf = binary.AppendUvarint(e.buf, uint64(found.first))
+	e.buf = binary.AppendUvarint(e.buf, uint64(found.terms[0]))
+	binary.LittleEndian.PutUint32(buf, uint32(len(buf)-entryHeaderBytes))
+	e.entries = append(e.entries, entryMeta{term: found.terms[0], off: uint32(len(e.buf)), size: uint32(len(buf))})
+	e.buf = append(e.buf, buf...)
+	endRecord(e.buf, 0)
 }

@@ -19,11 +19,38 @@ type replay struct {
 	// seen is the LSN of the last record of a group in carry.
 	seen map[*group]uint64
 	enc  encoded
+	// damagedEntries are those of which a record says so.
+	damagedEntries []damagedEntry
+}
+
+// damagedEntry is an entry that the log holds, unless it has been replaced or
+// forgotten since.
+type damagedEntry struct {
+	group *group
+	index raft.Index
+}
+
+// refuseDamagedEntries refuses the groups whose logs hold an entry of which a
+// record says that it is damaged.
+func (r *replay) refuseDamagedEntries() {
+	for _, e := range r.damagedEntries {
+		if e.index < e.group.first || e.index > e.group.last() {
+			continue
+		}
+		s := storage{r.l, e.group}
+		if _, err := s.Entries(nil, e.index, e.index+1, 0); err != nil && e.group.refused == nil {
+			e.group.refused = err
+		}
+	}
 }
 
 // run replays the chain, whose last segment may end in a torn write.
 func (r *replay) run() error {
 	l := r.l
+	var done, total int64
+	for _, seg := range l.chain {
+		total += seg.size
+	}
 	for i, seg := range l.chain {
 		end, durable := int64(math.MaxInt64), uint64(0)
 		last := i == len(l.chain)-1
@@ -47,6 +74,9 @@ func (r *replay) run() error {
 			r.saveTorn(seg, data, w)
 			l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable
 		}
+		if done += seg.size; l.opts.Progress != nil {
+			l.opts.Progress(done, total)
+		}
 	}
 	r.judge()
 	return nil
@@ -55,7 +85,7 @@ func (r *replay) run() error {
 // read returns a segment's bytes up to end. A file that is too short gives
 // fewer: its frames are then missing.
 func (r *replay) read(seg *segment, end int64) ([]byte, error) {
-	size := min(seg.size, end)
+	size := max(0, min(seg.size, end))
 	if int64(cap(r.data)) < size {
 		r.data = make([]byte, size)
 	}
@@ -85,7 +115,7 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 	for i := range w.frames {
 		f := &w.frames[i]
 		for holes[0].lsn < f.lsn && holes[0].lsn <= durable {
-			r.damaged(seg, holes[0], durable)
+			r.hole(seg, holes[0], durable, first)
 			holes = holes[1:]
 		}
 		if holes[0].lsn < f.lsn { // torn: what follows was not acknowledged
@@ -98,8 +128,22 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 		r.frame(seg, f, f.lsn > durable, first && i == 0)
 	}
 	if holes[0].lsn <= durable {
-		r.damaged(seg, holes[0], durable)
+		r.hole(seg, holes[0], durable, first)
 	}
+}
+
+// hole notes that frames of a segment are missing that were acknowledged. The
+// checkpoint has said nothing that earlier frames do not, unless the chain
+// begins with it: without it no group lacks anything.
+func (r *replay) hole(seg *segment, h hole, durable uint64, first bool) {
+	if h.lsn == seg.header.firstLSN && !first {
+		r.l.logger.Error("a checkpoint is damaged, and not needed", zap.String("segment", seg.name))
+		h.lsn++
+		if h.lsn == h.next || h.lsn > durable {
+			return
+		}
+	}
+	r.damaged(seg, h, durable)
 }
 
 // damaged notes that acknowledged frames are missing.
@@ -109,13 +153,9 @@ func (r *replay) damaged(seg *segment, h hole, durable uint64) {
 		to = h.next - 1
 	}
 	r.l.damagedLSN = max(r.l.damagedLSN, to)
-	e := corruptLog(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
+	e := corruptGroups(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
 	r.l.damage = append(r.l.damage, e)
 	r.l.logger.Error("the log is damaged", zap.Error(e))
-}
-
-func corruptLog(file string, off int64, reason string) *raft.CorruptError {
-	return &raft.CorruptError{File: file, Offset: off, Reason: reason}
 }
 
 func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
@@ -130,7 +170,7 @@ func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
 		case recordCheckpointHead:
 		case recordCheckpoint:
 			err = r.checkpoint(seg, f, rec, base)
-		case recordSave, recordRelocate:
+		case recordSave, recordRelocate, recordCompact, recordDamaged:
 			err = r.save(seg, f, rec, carry)
 		default:
 			err = fmt.Errorf("%w: unknown kind %d", errFormat, rec.kind)
@@ -185,6 +225,9 @@ func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
 		return err
 	}
 	o.entriesEnd, o.membershipsEnd = len(r.enc.entries), len(r.enc.memberships)
+	if o.kind == recordDamaged {
+		r.damagedEntries = append(r.damagedEntries, damagedEntry{g, o.first})
+	}
 	prev := g.lastLSN
 	if lsn, ok := r.seen[g]; ok {
 		prev = lsn
@@ -214,7 +257,7 @@ func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.
 		return
 	}
 	g.lost = true
-	e := &raft.CorruptError{File: file, Offset: off, Reason: reason.Error()}
+	e := corruptGroups(file, off, reason.Error())
 	if len(r.l.damage) > 0 {
 		e = r.l.damage[0]
 	}
@@ -236,11 +279,7 @@ func (r *replay) judge() {
 		}
 		for i, at := range g.locations {
 			if at.segment == 0 && !g.lost && g.refused == nil {
-				g.refused = &raft.CorruptError{
-					File:   r.l.chain[0].name,
-					Ranges: []raft.IndexRange{{Group: g.id, First: g.first + raft.Index(i)}},
-					Reason: "no segment holds the entry",
-				}
+				g.refused = corruptGroups(r.l.chain[0].name, 0, "no segment holds the entry", raft.IndexRange{Group: g.id, First: g.first + raft.Index(i)})
 			}
 		}
 	}

@@ -217,6 +217,46 @@ func TestScenarioW9(t *testing.T) {
 	require.EqualValues(t, 1000, d.load(1).Last)
 }
 
+// TestScenarioW9ThousandGroups: one hot group among a thousand idle ones, each
+// of which keeps an entry. Disk use stays bounded, and the hot group's writes
+// cost as many syncs as they do without the others.
+func TestScenarioW9ThousandGroups(t *testing.T) {
+	const batches = 400
+	run := func(idle raft.GroupID) (d *disk, syncs int, most int64) {
+		d = newDisk(t)
+		d.bytes = 2 << 20 // 2 KiB for each group, as Options says
+		d.mustOpen()
+		for g := raft.GroupID(2); g < 2+idle; g++ {
+			d.queue(g, write(1, 0, entries(1, 1, 1)...), nil)
+		}
+		d.sync()
+		d.fs.SetHook(func(op *vfs.Op) error {
+			if op.Kind == vfs.OpSync {
+				syncs++
+			}
+			return nil
+		})
+		for i := raft.Index(1); i <= batches; i++ {
+			d.save(1, write(1, i-1, raft.Entry{Index: i, Term: 1, Data: make([]byte, 120<<10)}))
+			if i%8 == 0 {
+				d.compact(1, i, 1)
+			}
+			most = max(most, d.fs.Used())
+		}
+		return d, syncs, most
+	}
+	_, alone, _ := run(0)
+	d, syncs, most := run(1000)
+	t.Logf("%d batches: %d syncs, %d without other groups; at most %d MiB of disk", batches, syncs, alone, most>>20)
+	require.Less(t, syncs, alone*11/10)
+	require.Less(t, most, 14*d.bytes)
+	d.crash(vfs.Nothing)
+	for g := raft.GroupID(2); g < 1002; g++ {
+		require.Equal(t, entries(1, 1, 1), d.read(g, 1, 2))
+	}
+	require.EqualValues(t, batches, d.load(1).Last)
+}
+
 // TestScenarioH14: a batch carries a group's relocated tail behind newer
 // entries of the same group: replay truncates nothing and brings nothing back.
 func TestScenarioH14(t *testing.T) {

@@ -152,9 +152,25 @@ func (l *Log) newSegment(carry *batch) error {
 			return err
 		}
 	}
+	l.reportPinned()
 	l.chooseCleaning()
 	l.provideSpare()
 	return nil
+}
+
+// reportPinned says, at each rotation, what damage that Open has found costs:
+// the segments from there on stay, so that what is left of the damaged groups
+// can be examined.
+func (l *Log) reportPinned() {
+	if len(l.damage) == 0 {
+		return
+	}
+	var size int64
+	for _, s := range l.chain {
+		size += s.size
+	}
+	l.logger.Error("the log is damaged, and grows: no segment is freed before the damaged groups have been moved elsewhere and the directory has been removed",
+		zap.String("dir", l.dir), zap.Int64("bytes", size), zap.Error(l.damage[0]))
 }
 
 // segmentFile makes a spare into the file of the next segment, under its name
@@ -179,7 +195,7 @@ func (l *Log) segmentFile(opening bool) (*segment, error) {
 		seg.file.Close()
 		return nil, err
 	}
-	seg.header = segmentHeader{version: formatVersion, number: seg.number, salt: l.random(), firstLSN: l.nextLSN}
+	seg.header = segmentHeader{version: formatVersion, number: seg.number, salt: l.random(), firstLSN: l.nextLSN, size: seg.size}
 	h := &seg.header
 	switch {
 	case opening && l.dispensable():
@@ -243,6 +259,10 @@ func (l *Log) checkpoint(h *segmentHeader) (firstNeeded uint32, b *batch) {
 		}
 	}
 	b.frames[0].end = len(b.buf)
+	for _, g := range l.compacted {
+		g.unstated = false
+	}
+	l.compacted = l.compacted[:0]
 	return firstNeeded, b
 }
 

@@ -128,16 +128,13 @@ func (m *snapshotMeta) bears(name string, group raft.GroupID) error {
 	if filepath.Base(name) == snapshotName(group, &m.snapshot) {
 		return nil
 	}
-	return &raft.CorruptError{
-		File:   name,
-		Ranges: []raft.IndexRange{{Group: group, First: 1, Last: m.snapshot.Index}},
-		Reason: fmt.Sprintf("the file holds another snapshot, of index %d and term %d", m.snapshot.Index, m.snapshot.Term),
-	}
+	return corruptGroups(name, 0, fmt.Sprintf("the file holds another snapshot, of index %d and term %d", m.snapshot.Index, m.snapshot.Term),
+		raft.IndexRange{Group: group, First: 1, Last: m.snapshot.Index})
 }
 
 func readSnapshotMeta(f vfs.File, name string, group raft.GroupID) (*snapshotMeta, error) {
 	corrupt := func(off int64, reason string) error {
-		return &raft.CorruptError{File: name, Offset: off, Ranges: []raft.IndexRange{{Group: group, First: 1}}, Reason: reason}
+		return corruptGroups(name, off, reason, raft.IndexRange{Group: group, First: 1})
 	}
 	total, err := f.Size()
 	if err != nil {
@@ -399,10 +396,7 @@ func (r *snapshotReader) load(chunk int64) error {
 		return fmt.Errorf("wal: reading a snapshot: %w", err)
 	}
 	if chunkCRC(chunk, r.buf) != r.meta.chunks[chunk] {
-		return &raft.CorruptError{
-			File: r.name, Offset: off, Reason: "the snapshot's data is damaged",
-			Ranges: []raft.IndexRange{{Group: r.group, First: 1, Last: r.meta.snapshot.Index}},
-		}
+		return corruptGroups(r.name, off, "the snapshot's data is damaged", raft.IndexRange{Group: r.group, First: 1, Last: r.meta.snapshot.Index})
 	}
 	r.chunk = chunk
 	return nil

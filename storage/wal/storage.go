@@ -77,7 +77,7 @@ func (s *storage) install() raft.State {
 		panic("wal: a write without entries cannot be encoded: " + err.Error())
 	}
 	l.pending.add(e, op{kind: recordSave, group: g, hardState: g.hardState, snapshot: &snapshot})
-	g.advance(&w)
+	g.advance(&w) // which replaces no entry by another
 	e.reset()
 	l.scratch.Put(e)
 	l.wakeWriter()
@@ -91,11 +91,7 @@ func (s *storage) install() raft.State {
 // The error is a *raft.CorruptError: the state contradicts itself.
 func (g *group) judgeSnapshot(path func(string) string) (install bool, err error) {
 	corrupt := func(first, last raft.Index, reason string, args ...any) error {
-		return &raft.CorruptError{
-			File:   path(snapshotName(g.id, &g.committed)),
-			Ranges: []raft.IndexRange{{Group: g.id, First: first, Last: last}},
-			Reason: fmt.Sprintf(reason, args...),
-		}
+		return corruptGroups(path(snapshotName(g.id, &g.committed)), 0, fmt.Sprintf(reason, args...), raft.IndexRange{Group: g.id, First: first, Last: last})
 	}
 	c := g.committed
 	switch term, held := g.term(c.Index); {
@@ -121,8 +117,9 @@ func (g *group) judgeSnapshot(path func(string) string) (install bool, err error
 // Save implements raft.Storage.
 func (s *storage) Save(w raft.Write, done func(error)) { s.log.save(s.g, &w, done) }
 
-// Compact implements raft.Storage. It is remembered across a restart once the
-// log has begun another segment.
+// Compact implements raft.Storage. It costs no sync: it is written with the
+// next batch, or when the writer is idle, or by Close. What a Save under way
+// replaces is not forgotten.
 func (s *storage) Compact(through raft.Index) error {
 	l, g := s.log, s.g
 	l.mu.Lock()
@@ -133,7 +130,13 @@ func (s *storage) Compact(through raft.Index) error {
 	if covered := max(g.committed.Index, g.snapshot.Index); through > covered {
 		return fmt.Errorf("wal: group %d: compact through %d: the newest snapshot is at %d", g.id, through, covered)
 	}
-	g.compact(min(through, g.last()), l.accountFunc)
+	before := g.first
+	g.compact(g.compactable(through), l.accountFunc)
+	if g.first > before && !g.unstated {
+		g.unstated = true
+		l.compacted = append(l.compacted, g)
+		l.wakeWriter() // it may have been idle for long
+	}
 	return nil
 }
 

@@ -35,6 +35,7 @@ func (l *Log) write(b *batch) (base int64, err error) {
 	if len(b.frames) == 0 {
 		return 0, nil // nothing but refused writes
 	}
+	l.stateCompactions(b, maxFrameBytes)
 	// A block is left for the frame that idle appends.
 	if l.current.end+b.size()+blockSize > l.current.size && l.current.end > headerBytes {
 		if err := l.rotate(); err != nil {
@@ -106,18 +107,34 @@ func (l *Log) complete(b *batch, base int64, err error) {
 	l.mu.Unlock()
 }
 
-// idle states, by an empty frame that no one waits for, that the last batch is
-// durable: damage to it is then known as such.
+// stateCompactions adds to a batch where the logs of groups begin that have
+// been compacted, up to about a number of bytes. It may overtake the saves in
+// the batch, which Compact has made sure does no harm.
+func (l *Log) stateCompactions(b *batch, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.compacted), bytes/maxCompactionBytes)
+	for _, g := range l.compacted[:n] {
+		b.addCompaction(g, &l.cleaning.encoded)
+		g.unstated = false
+	}
+	l.compacted = append(l.compacted[:0], l.compacted[n:]...)
+}
+
+// idle states, by a frame that no one waits for, that the last batch is
+// durable: damage to it is then known as such. And it states compactions that
+// no batch has taken along.
 func (l *Log) idle() {
 	l.mu.Lock()
-	failed := l.failed
+	failed, compacted := l.failed, len(l.compacted)
 	l.mu.Unlock()
 	seg := l.current
-	if failed != nil || l.statedLSN == l.durableLSN || seg.end+blockSize > seg.size {
+	if failed != nil || l.statedLSN == l.durableLSN && compacted == 0 || seg.end+blockSize > seg.size {
 		return
 	}
 	b := &batch{}
 	b.beginFrame()
+	l.stateCompactions(b, int(min(maxFrameBytes, seg.size-seg.end))-frameHeaderBytes)
 	next := b.seal(seg.salted, l.nextLSN, l.durableLSN)
 	if err := writeFull(seg.file, b.buf, seg.end); err != nil {
 		l.mu.Lock()
@@ -126,5 +143,5 @@ func (l *Log) idle() {
 		return
 	}
 	l.nextLSN, l.statedLSN = next, l.durableLSN
-	seg.end += blockSize
+	seg.end += b.size()
 }

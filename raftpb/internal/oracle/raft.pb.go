@@ -422,6 +422,7 @@ type Member struct {
 	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`                      // votes in the (incoming) configuration
 	Outgoing      bool                   `protobuf:"varint,4,opt,name=outgoing,proto3" json:"outgoing,omitempty"`                // votes in the outgoing configuration of a joint one
 	Leaving       bool                   `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`                  // leaves the group with the joint configuration
+	Priority      uint32                 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`                // among voters, the highest should lead
 	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=raftpb.Intent" json:"intent,omitempty"` // what the next change of voters makes of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -490,6 +491,13 @@ func (x *Member) GetLeaving() bool {
 		return x.Leaving
 	}
 	return false
+}
+
+func (x *Member) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
 }
 
 func (x *Member) GetIntent() Intent {
@@ -866,14 +874,15 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\x04R\x04vote\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1a\n" +
-	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\xb6\x01\n" +
+	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\xc2\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05voter\x18\x03 \x01(\bR\x05voter\x12\x1a\n" +
 	"\boutgoing\x18\x04 \x01(\bR\boutgoing\x12\x18\n" +
-	"\aleaving\x18\x05 \x01(\bR\aleaving\x12&\n" +
-	"\x06intent\x18\a \x01(\x0e2\x0e.raftpb.IntentR\x06intentJ\x04\b\x06\x10\aR\bpriority\"L\n" +
+	"\aleaving\x18\x05 \x01(\bR\aleaving\x12\x1a\n" +
+	"\bpriority\x18\x06 \x01(\rR\bpriority\x12&\n" +
+	"\x06intent\x18\a \x01(\x0e2\x0e.raftpb.IntentR\x06intent\"L\n" +
 	"\n" +
 	"Membership\x12(\n" +
 	"\amembers\x18\x01 \x03(\v2\x0e.raftpb.MemberR\amembers\x12\x14\n" +
