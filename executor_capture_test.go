@@ -15,6 +15,7 @@ import (
 // pieces is a captured state of which each run may be another.
 type pieces struct {
 	runs [][]byte // the last one again and again
+	most int      // bytes in a Write, 0: up to 10,000
 	fail error    // what the runs after the first end with
 	done []error  // what each run ended with
 }
@@ -22,8 +23,8 @@ type pieces struct {
 func (s *pieces) WriteTo(w io.Writer) (written int64, err error) {
 	defer func() { s.done = append(s.done, err) }()
 	data := s.runs[min(len(s.done), len(s.runs)-1)]
-	buf := make([]byte, 10_000)
-	for size := 1; len(data) > 0; size = size*3%9973 + 1 {
+	buf := make([]byte, max(s.most, 10_000))
+	for size := max(s.most, 1); len(data) > 0; size = max(s.most, size*3%9973+1) {
 		n := copy(buf[:size], data)
 		if _, err := w.Write(buf[:n]); err != nil {
 			return written, err
@@ -54,13 +55,15 @@ func randomBytes(n int) []byte {
 func TestCapturedStateIsReadAsItIsMade(t *testing.T) {
 	for _, env := range []environment{&realTime{}, steppedEnvironment{}} {
 		for _, size := range []int{0, 1, pieceBytes - 1, pieceBytes, pieceBytes + 1, 3*pieceBytes + 77} {
-			data := randomBytes(size)
-			s := &pieces{runs: [][]byte{data}}
-			b := bodyOf(t, context.Background(), env, s)
-			require.NoError(t, iotest.TestReader(b, data), "%T, %d bytes", env, size)
-			b.cut()
-			for i, err := range s.done {
-				require.True(t, err == nil || errors.Is(err, errCutShort), "run %d: %v", i, err)
+			for _, most := range []int{0, 4 * pieceBytes} {
+				data := randomBytes(size)
+				s := &pieces{runs: [][]byte{data}, most: most}
+				b := bodyOf(t, context.Background(), env, s)
+				require.NoError(t, iotest.TestReader(b, data), "%T, %d bytes", env, size)
+				b.cut()
+				for i, err := range s.done {
+					require.True(t, err == nil || errors.Is(err, errCutShort), "run %d: %v", i, err)
+				}
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func TestDurableStateThatIsNotRepeatable(t *testing.T) {
 func TestDurableStateThatCannotBeCaptured(t *testing.T) {
 	virtual(t, func(t *testing.T, ctx context.Context) {
 		c := newCaptures(t, 1, func(j *journal) raft.StateMachine[int] { return lasting{j} },
-			func(cfg *raft.Config) { cfg.SnapshotEntries = -1 })
+			func(cfg *raft.Config) { cfg.SnapshotEntries, cfg.MaxSnapshotSends = -1, 1 })
 		c.propose(0, "one")
 		_, err := c.nodes[0].TakeSnapshot(ctx)
 		require.NoError(t, err)
