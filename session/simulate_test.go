@@ -105,7 +105,7 @@ func TestSessionsUnderFaults(t *testing.T) {
 		result, err := rafttest.Simulation[*watched, Result[string]]{
 			Machine: func() *watched {
 				j := &journal{}
-				return &watched{New[string](j, stringCodec{}), j, w}
+				return &watched{newMachine[string](j, stringCodec{}), j, w}
 			},
 			Command:  w.command,
 			Duration: 30 * time.Second,
