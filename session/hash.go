@@ -32,6 +32,11 @@ func (t *table) hashWith(inner raft.StateHasher) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return t.hash(state), nil
+}
+
+// hash returns a hash of the table and of a state beside it.
+func (t *table) hash(state uint64) uint64 {
 	h := fnv.New64a()
 	var b []byte
 	write := func(record []byte) {
@@ -46,5 +51,5 @@ func (t *table) hashWith(inner raft.StateHasher) (uint64, error) {
 		write(b)
 	}
 	write(binary.LittleEndian.AppendUint64(nil, state))
-	return h.Sum64(), nil
+	return h.Sum64()
 }
