@@ -53,7 +53,9 @@ type Change struct {
 	Value []byte // nil: delete
 }
 
-// DurableMachine is a Machine for a state machine that is durable by itself.
+// DurableMachine is a Machine for a state machine that is durable by itself. Its
+// snapshots are those of that state machine, so all replicas of a group use the
+// same of the two.
 type DurableMachine[R any] struct {
 	ledger[R]
 	inner Durable[R]
