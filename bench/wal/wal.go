@@ -43,12 +43,16 @@ func Run(ctx context.Context, o Options) error {
 	if o.Rounds < 1 || o.Round <= 0 {
 		return errors.New("rounds and their length must be positive")
 	}
-	dir, err := os.MkdirTemp(o.Dir, "bench-wal-")
+	parent, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(parent, "bench-wal-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Fprintf(o.Out, "%s, %s, %d CPUs, in %s\n", time.Now().Format(time.DateTime), runtime.Version(), runtime.NumCPU(), o.Dir)
+	fmt.Fprintf(o.Out, "%s, %s, %d CPUs, in %s\n", time.Now().Format(time.DateTime), runtime.Version(), runtime.NumCPU(), parent)
 	fmt.Fprintf(o.Out, "%d turns of %v each, alternating; medians of the turns\n", o.Rounds, o.Round)
 	for i, w := range workloads {
 		before := loadAverage()
