@@ -30,7 +30,8 @@ type Durable[R any] interface {
 	// ends with its error if there is one. The value is yield's to keep.
 	Records(yield func(key uint64, value []byte) error) error
 
-	// Snapshot captures the data, the records and LastApplied.
+	// Snapshot captures the data, the records and LastApplied. What it returns
+	// can be written more than once, see raft.DurableStateMachine.
 	Snapshot() (io.WriterTo, error)
 
 	// Restore replaces them all, in one transaction.
