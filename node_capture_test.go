@@ -205,7 +205,7 @@ func TestCloseWhileDurableStateIsSent(t *testing.T) {
 		time.Sleep(6 * time.Second) // virtual: into the second run
 		require.Equal(t, 2, captured)
 		began = time.Now()
-		c.stop(0)
+		require.NoError(t, c.nodes[0].Close(ctx))
 		require.Less(t, time.Since(began), 2*raft.DefaultElectionTimeout)
 		require.Equal(t, 1, c.journals[1].restored()+c.journals[2].restored())
 		require.Equal(t, 3, c.journals[0].closed)
