@@ -88,7 +88,7 @@ var memberships = []Mutation{
 	},
 	{
 		ID: "M25a", File: "raft.go", Func: "Raft.syncPeers",
-		Find: "p.voter, p.outgoing = m.Voter, m.Outgoing", Replace: "p.voter, p.outgoing = true, m.Outgoing",
+		Find: "p.voter, p.outgoing, p.priority = m.Voter, m.Outgoing, m.Priority", Replace: "p.voter, p.outgoing, p.priority = true, m.Outgoing, m.Priority",
 		Wrong: "a learner is counted in a quorum",
 		By:    []*Engine{test(".", "TestSection6Learners")},
 	},

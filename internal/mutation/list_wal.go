@@ -82,9 +82,10 @@ var walWrites = []Mutation{
 	},
 	{
 		ID: "W11", File: "storage/wal/group.go", Func: "group.apply",
-		Find: "if o.kind == recordRelocate {", Replace: "if o.kind == recordRelocate && o.first >= g.first { o.hardState = g.hardState } else if o.kind == recordRelocate {",
-		Wrong: "relocated entries truncate what follows them (H14)",
-		By:    []*Engine{Stack},
+		Find:    "g.relocate(o.first, entries, segment, base, account) return nil",
+		Replace: "if o.first < g.first { g.relocate(o.first, entries, segment, base, account); return nil }; o.hardState = g.hardState",
+		Wrong:   "relocated entries truncate what follows them (H14)",
+		By:      []*Engine{Stack},
 	},
 	{
 		ID: "W12", File: "storage/wal/group.go", Func: "group.relocate",
