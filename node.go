@@ -274,6 +274,11 @@ func (m *typedMachine[R]) hasher() StateHasher {
 	return h
 }
 
+func (m *typedMachine[R]) durable() bool {
+	_, ok := m.sm.(DurableStateMachine[R])
+	return ok
+}
+
 func (m *typedMachine[R]) lastApplied() Index {
 	if durable, ok := m.sm.(DurableStateMachine[R]); ok {
 		return durable.LastApplied()

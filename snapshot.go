@@ -138,8 +138,10 @@ func (r *Raft) SnapshotAt(index Index) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("%w: the membership at %d", ErrCompacted, index)
 	}
 	s := Snapshot{Index: index, Term: term, Membership: m.Membership.Clone(), MembershipIndex: m.Index}
-	if index == r.apply.handedOut {
+	if w := &r.log.window; index == r.apply.handedOut {
 		s.Earliest, s.Latest = r.apply.stamp.earliest, r.apply.stamp.latest
+	} else if index >= w.first && index < w.next() {
+		s.Earliest, s.Latest = w.at(index).Earliest, w.at(index).Latest
 	}
 	return s, nil
 }

@@ -58,6 +58,7 @@ type node struct {
 // hostedMachine is the user's state machine in a node.
 type hostedMachine interface {
 	raft.StateMachine[any]
+	raft.StateHasher
 	position() position // of what has been applied
 	content() ([]byte, error)
 }
@@ -148,7 +149,11 @@ func (n *node) boot() (err error) {
 	if n.founder {
 		cfg.Bootstrap = n.e.founders()
 	}
-	n.replica, err = bridge.Start(cfg, n.machine, environment{n})
+	var machine raft.StateMachine[any] = n.machine
+	if n.e.cfg.durable {
+		machine = durableMachine{n.machine}
+	}
+	n.replica, err = bridge.Start(cfg, machine, environment{n})
 	return err
 }
 

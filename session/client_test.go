@@ -137,6 +137,10 @@ func TestClientErrors(t *testing.T) {
 			[]reply{fails(raft.ErrClosed)},
 			[]error{raft.ErrNotCommitted, raft.ErrClosed}, []error{raft.ErrOutcomeUnknown},
 		},
+		"all nodes were removed": {
+			[]reply{fails(raft.ErrRemoved)},
+			[]error{raft.ErrNotCommitted, raft.ErrRemoved}, []error{raft.ErrOutcomeUnknown, context.DeadlineExceeded},
+		},
 		"a node ends in the middle": {
 			[]reply{fails(raft.ErrOutcomeUnknown, raft.ErrStopped), fails(raft.ErrStopped)},
 			[]error{raft.ErrOutcomeUnknown, raft.ErrStopped}, []error{raft.ErrNotCommitted},

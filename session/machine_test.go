@@ -239,7 +239,7 @@ func TestMalformedCommands(t *testing.T) {
 }
 
 func TestApplyFailsWithTheService(t *testing.T) {
-	m := New[string](failing{}, stringCodec{})
+	m := newMachine[string](failing{}, stringCodec{})
 	require.ErrorIs(t, m.Apply(entriesFrom(1, Plain(nil)), make([]Result[string], 1)), errBroken)
 	_, err := m.Snapshot()
 	require.ErrorIs(t, err, errBroken)
