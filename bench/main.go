@@ -32,13 +32,13 @@ func main() {
 
 func runWAL(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench wal", flag.ExitOnError)
-	quick := flags.Bool("quick", false, "11 rounds of 0.1 s, less than a minute in all, instead of -rounds and -round")
-	rounds := flags.Int("rounds", 31, "how often each log takes its turn")
-	round := flags.Duration("round", 250*time.Millisecond, "how long a turn is")
+	quick := flags.Bool("quick", false, "51 rounds of 20 ms, about half a minute in all, instead of -rounds and -round")
+	rounds := flags.Int("rounds", 201, "how often each log takes its turn")
+	round := flags.Duration("round", 20*time.Millisecond, "how long a turn is")
 	dir := flags.String("dir", ".", "where to make a directory for the logs: on the disk to be measured")
 	flags.Parse(args)
 	if *quick {
-		*rounds, *round = 11, 100*time.Millisecond
+		*rounds, *round = 51, 20*time.Millisecond
 	}
 	return wal.Run(ctx, wal.Options{Dir: *dir, Rounds: *rounds, Round: *round, Out: os.Stdout})
 }
