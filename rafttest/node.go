@@ -209,10 +209,10 @@ func (n *node) end() {
 		return
 	}
 	n.up, n.dying, n.paused, n.closing = false, false, false, false
-	n.life++
 	if n.transport != nil {
-		n.transport.Close()
+		n.transport.Close() // what it tells this life is not for the next one
 	}
+	n.life++
 	n.e.calls.crashed(n)
 	n.replica, n.handler, n.transport, n.log = nil, nil, nil, nil
 	n.deferred, n.unread, n.acks = nil, nil, nil

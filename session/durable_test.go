@@ -120,7 +120,7 @@ func newDurableReplica(t testing.TB) *durableReplica {
 
 func (r *durableReplica) start() {
 	r.t.Helper()
-	machine, err := NewDurable[string](r.store, stringCodec{})
+	machine, err := newDurable[string](r.store, stringCodec{})
 	require.NoError(r.t, err)
 	r.machine = machine
 }

@@ -81,7 +81,7 @@ func (s *savings) Restore(r io.Reader) error {
 // The machine is given to raft.Start. Here it is shown by itself, and restarted.
 func ExampleNewDurable() {
 	disk := &savings{}
-	start := func() *session.DurableMachine[int] {
+	start := func() raft.DurableStateMachine[session.Result[int]] {
 		machine, err := session.NewDurable(disk, balances{})
 		if err != nil {
 			log.Fatal(err)
