@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"strconv"
-	"strings"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/session"
