@@ -108,6 +108,6 @@ var leases = []Mutation{
 		ID: "R121", File: "replica_reads.go", Func: "replica.isFresh",
 		Find: "now-r.reads.fresh < Instant(maxAge)", Replace: "r.reads.fresh != longAgo",
 		Wrong: "a stale read is of any age",
-		By:    []*Engine{test(".", "TestStaleReadIsOfBoundedAge")},
+		By:    []*Engine{Stack, test(".", "TestStaleReadIsOfBoundedAge")},
 	},
 }
