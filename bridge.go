@@ -57,7 +57,13 @@ func (e steppedEnvironment) pull(pieces iter.Seq[[]byte]) (func() ([]byte, bool)
 
 func (e steppedEnvironment) ended(f *future, err error) {
 	c := f.owner.(*steppedCall)
-	c.ended(c.result, err)
+	if c.guarded == nil {
+		c.ended(c.result, err)
+	} else if err = c.guarded.waited(err); err != nil {
+		c.ended(nil, err)
+	} else {
+		e.run(c.proceed)
+	}
 }
 
 // stepped is an executor that is driven by hand.
@@ -73,6 +79,11 @@ type steppedCall struct {
 	kind   steppedKind
 	result any
 	ended  func(result any, err error)
+
+	// Of a LeaseRead or a StaleRead.
+	guarded *guardedRead
+	look    func() any
+	looked  bool
 }
 
 // steppedKind is what a steppedCall asks for.
@@ -124,6 +135,50 @@ func (s stepped) ReadBarrier(ended func(any, error)) (bridge.Call, error) {
 	err := s.x.replica.readBarrier(s.x.now(), &c.future)
 	s.x.unlock()
 	return c, err
+}
+
+func (s stepped) LeaseRead(look func() any, ended func(any, error)) bridge.Call {
+	return s.guard(s.x.beginLeaseRead(), look, ended)
+}
+
+func (s stepped) StaleRead(maxAge time.Duration, look func() any, ended func(any, error)) (bridge.Call, error) {
+	g, err := s.x.beginStaleRead(maxAge)
+	if err != nil {
+		return nil, err
+	}
+	return s.guard(g, look, ended), nil
+}
+
+func (s stepped) guard(g guardedRead, look func() any, ended func(any, error)) bridge.Call {
+	c := s.newCall(steppedRead, ended)
+	c.guarded, c.look = &g, look
+	s.x.env.run(c.proceed)
+	return c
+}
+
+// proceed is Node.guardedRead, one step at a time: the state machine may be read
+// long before it is asked whether that counts.
+func (c *steppedCall) proceed() bool {
+	g := c.guarded
+	switch {
+	case c.looked:
+		if c.looked = false; g.counts() {
+			c.ended(c.result, nil)
+			return false
+		}
+	case g.ready:
+		c.result, c.looked = c.look(), true
+	default:
+		err := g.wait(&c.future)
+		if err == nil {
+			return false // until it ends
+		}
+		if err = g.waited(err); err != nil {
+			c.ended(nil, err)
+			return false
+		}
+	}
+	return true
 }
 
 func (s stepped) ChangeMembership(changes any, ended func(any, error)) (bridge.Call, error) {

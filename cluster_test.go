@@ -85,6 +85,7 @@ type testNode struct {
 	logReads []LogRead
 	sends    []SendSnapshot
 	reads    []ReadState
+	events   []Event
 	applied  []Entry
 	index    Index // applied up to
 
@@ -258,6 +259,7 @@ func (c *testCluster) afterInput(n *testNode, step invariant.Step) {
 	n.logReads = append(n.logReads, rd.LogReads...)
 	n.sends = append(n.sends, rd.Snapshots...)
 	n.reads = append(n.reads, rd.Reads...)
+	n.events = append(n.events, rd.Events...)
 	for _, read := range rd.Reads {
 		if read.OK {
 			c.check.ReadAnswered(n.id, read.ID, read.Index)

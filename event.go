@@ -11,8 +11,8 @@ import (
 type EventKind uint8
 
 // What happens to a replica. The fields named in brackets are set beside Term,
-// Role and Leader. Those of the first block come from the core, also in
-// Ready.Events; the others from a running Node.
+// Role and Leader. Those of the first and the last block come from the core, also
+// in Ready.Events; the others from a running Node.
 const (
 	EventRole             EventKind = iota + 1 // Role, Term or Leader changed
 	EventMembership                            // a membership took effect, appended but perhaps not committed [Index: of its entry]
@@ -50,6 +50,9 @@ const (
 	EventEnded               // the replica has ended; the last event [Err: as Node.Err]
 	EventsLost               // events were not delivered, since Config.OnEvent was too slow [Count]
 	EventDiverged            // a node's state machine is in another state than those of a majority of the voters, or of two voters nobody knows which [Peer: that node, Index: after which entry, Reason]
+
+	EventCommitDeferred      // this new leader commits nothing yet, since a lease of an earlier leader's may last, see SetLease [Index: the commit index, Duration: for how long at most]
+	EventCommitDeferralEnded // no such lease is left, and it commits [Index: the commit index, Duration: for how long it did not]
 )
 
 // eventNames are what String returns, by number.
@@ -89,6 +92,8 @@ var eventNames = [...]string{
 	EventEnded:               "ended",
 	EventsLost:               "events lost",
 	EventDiverged:            "state machine diverged",
+	EventCommitDeferred:      "commit deferred",
+	EventCommitDeferralEnded: "commit deferral ended",
 }
 
 // String returns the kind's name, such as "peer lost".

@@ -78,17 +78,18 @@ func listened(n int) ([]*listener, func(*raft.Config)) {
 // The names and numbers are stable.
 func TestEventKinds(t *testing.T) {
 	names := map[string]bool{}
-	for k := raft.EventRole; k <= raft.EventDiverged; k++ {
+	for k := raft.EventRole; k <= raft.EventCommitDeferralEnded; k++ {
 		require.NotEmpty(t, k.String())
 		require.False(t, names[k.String()], "%v twice", k)
 		names[k.String()] = true
 	}
 	require.Equal(t, "event 0", raft.EventKind(0).String())
-	require.Equal(t, fmt.Sprint("event ", int(raft.EventDiverged)+1), (raft.EventDiverged + 1).String())
+	require.Equal(t, fmt.Sprint("event ", int(raft.EventCommitDeferralEnded)+1), (raft.EventCommitDeferralEnded + 1).String())
 	require.EqualValues(t, 1, raft.EventRole)
 	require.EqualValues(t, 17, raft.EventSnapshotAccepted)
 	require.EqualValues(t, 34, raft.EventsLost)
 	require.EqualValues(t, 35, raft.EventDiverged)
+	require.EqualValues(t, 37, raft.EventCommitDeferralEnded)
 	e := raft.Event{Kind: raft.EventPeerState, Role: raft.Leader, Term: 3, Leader: 1, Peer: 2, State: raft.PeerReplicating, Index: 7}
 	require.Equal(t, "peer state: leader of term 3, leader 1, peer 2 replicating, index 7", e.String())
 	e = raft.Event{Kind: raft.EventEnded, Term: 3, Count: 2, Duration: time.Second, Reason: "why", Err: errors.New("what")}

@@ -171,6 +171,14 @@ func (r *Raft) mayCommit() bool {
 	return false
 }
 
+// commitDeferred is for how much longer a deferral may last, 0 if there is none.
+func (r *Raft) commitDeferred() time.Duration {
+	if d := &r.leading.deferral; d.lease != 0 {
+		return max(0, time.Duration(d.until-r.now))
+	}
+	return 0
+}
+
 // deferralDeadline is when a leader that may not commit yet asks again.
 func (r *Raft) deferralDeadline() Instant {
 	d := &r.leading.deferral

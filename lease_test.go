@@ -204,6 +204,40 @@ func TestDeferralEndsWithTheLease(t *testing.T) {
 	require.Equal(t, r.Last(), r.Commit(), "part of the deadline")
 }
 
+// An operator sees why proposals wait: for whom, and for how long at most.
+func TestLeaderShowsThatItsCommitsAreDeferred(t *testing.T) {
+	c := newLeaseCluster(t, 3)
+	require.Zero(t, c.node(1).r.Status().CommitDeferred)
+	c.restart(2)
+	c.restart(3)
+	c.cut = cutOff(1)
+	r := c.node(2).r
+	r.cfg.Events = true
+	r.fireElectionTimer()
+	c.after(c.node(2))
+	c.settle()
+	most := testLease + testLease/clockDrift + 1
+	require.Equal(t, most, r.Status().CommitDeferred)
+	require.Zero(t, c.node(3).r.Status().CommitDeferred, "a follower defers nothing")
+	committed := r.Commit()
+
+	c.run(testLease / 4)
+	require.Equal(t, most-testLease/4, r.Status().CommitDeferred)
+	c.run(testLease)
+	require.Greater(t, r.Commit(), committed)
+	require.Zero(t, r.Status().CommitDeferred)
+	var deferrals []Event
+	for _, e := range c.node(2).events {
+		if e.Kind == EventCommitDeferred || e.Kind == EventCommitDeferralEnded {
+			deferrals = append(deferrals, Event{Kind: e.Kind, Index: e.Index, Duration: e.Duration})
+		}
+	}
+	require.Equal(t, []Event{
+		{Kind: EventCommitDeferred, Index: committed, Duration: most},
+		{Kind: EventCommitDeferralEnded, Index: r.Last(), Duration: most},
+	}, deferrals)
+}
+
 // A leader whose followers' clocks know that all leases are over defers nothing.
 func TestNothingIsDeferredLongAfterTheLastEntry(t *testing.T) {
 	c := newLeaseCluster(t, 3)

@@ -25,38 +25,7 @@ func (n *Node[R]) LeaseRead(ctx context.Context, read func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if lease, ok := n.beginLeaseRead(ctx); ok {
-		err := read()
-		if n.leaseReadValid(lease) {
-			return err
-		}
-	}
-	if err := n.ReadBarrier(ctx); err != nil {
-		return err
-	}
-	return read()
-}
-
-// beginLeaseRead returns a lease read for which the state machine is ready,
-// false if there is no lease, or if ctx ends before.
-func (n *Node[R]) beginLeaseRead(ctx context.Context) (LeaseRead, bool) {
-	n.x.mu.Lock()
-	lease, ok := n.x.replica.beginLeaseRead(n.x.now())
-	if !ok || n.x.replica.hasApplied(lease.Index) {
-		n.x.unlock()
-		return lease, ok
-	}
-	c := n.newCall()
-	defer n.free(c)
-	n.x.replica.awaitApplied(lease.Index, &c.future)
-	n.x.unlock()
-	return lease, n.awaitRead(ctx, &c.future) == nil
-}
-
-func (n *Node[R]) leaseReadValid(lease LeaseRead) bool {
-	n.x.mu.Lock()
-	defer n.x.mu.Unlock()
-	return n.x.replica.leaseReadValid(n.x.now(), lease)
+	return n.guardedRead(ctx, n.x.beginLeaseRead(), read)
 }
 
 // StaleRead is a read of bounded age: it calls read, which reads the state
@@ -75,19 +44,39 @@ func (n *Node[R]) StaleRead(ctx context.Context, maxAge time.Duration, read func
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n.x.mu.Lock()
-	err := n.x.replica.refusal()
-	fresh := n.x.replica.isFresh(n.x.now(), maxAge)
-	n.x.mu.Unlock()
+	g, err := n.x.beginStaleRead(maxAge)
 	if err != nil {
 		return err
 	}
-	if !fresh {
-		if err := n.ReadBarrier(ctx); err != nil {
+	return n.guardedRead(ctx, g, read)
+}
+
+// guardedRead takes g through its steps.
+func (n *Node[R]) guardedRead(ctx context.Context, g guardedRead, read func() error) error {
+	for {
+		for !g.ready {
+			if err := n.makeReady(ctx, &g); err != nil {
+				return err
+			}
+		}
+		if err := read(); g.counts() {
 			return err
 		}
 	}
-	return read()
+}
+
+// makeReady waits for what g waits for.
+func (n *Node[R]) makeReady(ctx context.Context, g *guardedRead) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := n.newCall()
+	defer n.free(c)
+	err := g.wait(&c.future)
+	if err == nil {
+		err = n.awaitRead(ctx, &c.future)
+	}
+	return g.waited(err)
 }
 
 // awaitRead waits for the end of a call about reads, or gives it up when ctx

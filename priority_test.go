@@ -193,3 +193,13 @@ func TestWhoIsFitToLead(t *testing.T) {
 		require.Equal(t, name == "fit", c.preferred() != nil, name)
 	}
 }
+
+func TestHighestPriorityIsPreferred(t *testing.T) {
+	for _, priorities := range [][]uint32{{0, 1, 2}, {0, 2, 1}, {0, 2, 2}} {
+		c := newPriorityCluster(t, priorities...)
+		c.elect(1)
+		p := c.node(1).r.preferred()
+		require.NotNil(t, p)
+		require.EqualValues(t, 2, p.priority, "of %v", priorities)
+	}
+}

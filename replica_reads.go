@@ -123,11 +123,23 @@ func (r *replica) readAnswered(now Instant, answer ReadState) {
 // hasApplied reports whether the state machine holds everything up to index.
 func (r *replica) hasApplied(index Index) bool { return index <= r.apply.index }
 
-// awaitApplied ends f when index has been applied. abandonRead gives it up.
-func (r *replica) awaitApplied(index Index, f *future) {
+// awaitApplied ends f when index has been applied. abandonRead gives it up. An
+// error refuses it.
+func (r *replica) awaitApplied(now Instant, index Index, f *future) error {
+	if err := r.refusal(); err != nil {
+		return err
+	}
+	r.metrics.Reads++
+	f.began = now
+	if r.hasApplied(index) {
+		r.metrics.ReadsCompleted++
+		r.complete(f, nil)
+		return nil
+	}
 	calls := new(futureList)
 	calls.push(f)
 	r.reads.confirmed = append(r.reads.confirmed, confirmedReads{index, longAgo, calls})
+	return nil
 }
 
 // isFresh reports whether everything that was committed maxAge ago, or before

@@ -37,6 +37,10 @@ type Status struct {
 	// entries, its first one aside, that are not committed yet or not durable
 	// here. Config.MaxUncommittedBytes bounds it.
 	Uncommitted int
+	// CommitDeferred is for how much longer, at most, this leader commits
+	// nothing since a lease of an earlier leader's may last (see SetLease);
+	// 0: it commits. Proposals and reads wait meanwhile, and it ends by itself.
+	CommitDeferred time.Duration
 	// Peers are the other members, ordered by ID, as this leader sees them.
 	// The slice is the caller's.
 	Peers []PeerStatus
@@ -95,6 +99,7 @@ func (r *Raft) Status() Status {
 	}
 	if r.role == Leader {
 		s.TransferTo, s.Uncommitted = r.leading.transferee, r.uncommitted()
+		s.CommitDeferred = r.commitDeferred()
 		s.Peers = make([]PeerStatus, len(r.peers))
 		for i := range r.peers {
 			s.Peers[i] = r.peerStatus(&r.peers[i])

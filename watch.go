@@ -16,6 +16,9 @@ type commitWatch struct {
 	commit  Index   // the commit index …
 	since   Instant // … since when, while entries wait
 	stalled bool    // it has been reported
+
+	deferred bool    // it has been reported that commits are …
+	from     Instant // … from then on
 }
 
 // watch is part of every Ready of a leader: it reports what has changed since
@@ -36,6 +39,7 @@ func (r *Raft) watch() {
 			r.event(Event{Kind: kind, Peer: p.id})
 		}
 	}
+	r.watchDeferral()
 	r.watchCommit()
 }
 
@@ -60,9 +64,26 @@ func (r *Raft) watchCommit() {
 		if w.stalled {
 			r.event(Event{Kind: EventCommitResumed, Index: r.commit})
 		}
-		*w = commitWatch{commit: r.commit, since: r.now}
+		w.commit, w.since, w.stalled = r.commit, r.now, false
 	case !w.stalled && r.now >= w.since.Add(r.cfg.ElectionTimeout):
 		w.stalled = true
 		r.event(Event{Kind: EventCommitStalled, Index: r.commit, Duration: time.Duration(r.now - w.since)})
 	}
+}
+
+// watchDeferral reports that this leader commits nothing for a while, since a
+// lease of an earlier leader's may last.
+func (r *Raft) watchDeferral() {
+	w := &r.leading.watched
+	deferred := r.leading.deferral.lease != 0
+	switch {
+	case deferred == w.deferred:
+		return
+	case deferred:
+		w.from = r.now
+		r.event(Event{Kind: EventCommitDeferred, Index: r.commit, Duration: r.commitDeferred()})
+	default:
+		r.event(Event{Kind: EventCommitDeferralEnded, Index: r.commit, Duration: time.Duration(r.now - w.from)})
+	}
+	w.deferred = deferred
 }

@@ -3,6 +3,7 @@ package rafttest
 import (
 	"errors"
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/seed-6281cb22/raft"
@@ -15,8 +16,10 @@ type call struct {
 	kind    callKind
 	command []byte
 	change  change
-	to      raft.NodeID // of a transfer
-	applied raft.Index  // when a snapshot was asked for
+	to      raft.NodeID   // of a transfer
+	applied raft.Index    // when a snapshot was asked for
+	maxAge  time.Duration // of a stale read
+	look    func() any    // reads the state machine, for a lease read or a stale one
 	began   raft.Instant
 	floor   uint64 // how many commands it must come after: those of calls that had ended before
 	inner   bridge.Call
@@ -37,6 +40,8 @@ const (
 	callChange
 	callTransfer
 	callSnapshot
+	callLeaseRead
+	callStaleRead
 )
 
 // calls keeps account of all calls. Together with the ledger it decides whether
@@ -46,11 +51,35 @@ const (
 type calls struct {
 	e       *engine
 	floor   uint64            // how many commands the calls that have ended have seen
+	floors  []floor           // what that was, and when
 	claimed map[uint64]bool   // numbers of commands that calls have ended with
 	tally   map[string]*tally // by command
 	order   []*tally
 	open    []*call
 	stats   callStats
+}
+
+// floor is how many commands calls had seen that had ended by an instant.
+type floor struct {
+	at    raft.Instant
+	count uint64
+}
+
+// raise notes that a call ends that has seen so many commands.
+func (c *calls) raise(count uint64) {
+	if count > c.floor {
+		c.floor = count
+		c.floors = append(c.floors, floor{c.e.now, count})
+	}
+}
+
+// floorAt returns what the floor was at an instant.
+func (c *calls) floorAt(at raft.Instant) (count uint64) {
+	after := sort.Search(len(c.floors), func(i int) bool { return c.floors[i].at > at })
+	if after > 0 {
+		count = c.floors[after-1].count
+	}
+	return count
 }
 
 // tally counts the proposals of one command.
@@ -63,6 +92,7 @@ type tally struct {
 type callStats struct {
 	Proposed, Succeeded, Unknown, NotCommitted, Refused uint64
 	Reads, ReadsFailed                                  uint64
+	LeaseReads, StaleReads                              uint64 // of the Reads that succeeded
 }
 
 func (c *calls) init(e *engine) {
@@ -91,6 +121,19 @@ func (e *engine) propose(n *node, command []byte, ended func(*call)) *call {
 func (e *engine) read(n *node, ended func(*call)) *call {
 	e.calls.stats.Reads++
 	return e.begin(&call{n: n, kind: callRead, ended: ended})
+}
+
+// leaseRead begins a lease read on a node: look reads its state machine, perhaps
+// twice.
+func (e *engine) leaseRead(n *node, look func() any, ended func(*call)) *call {
+	e.calls.stats.Reads++
+	return e.begin(&call{n: n, kind: callLeaseRead, look: look, ended: ended})
+}
+
+// staleRead is leaseRead for a read of bounded age.
+func (e *engine) staleRead(n *node, maxAge time.Duration, look func() any, ended func(*call)) *call {
+	e.calls.stats.Reads++
+	return e.begin(&call{n: n, kind: callStaleRead, maxAge: maxAge, look: look, ended: ended})
 }
 
 func (e *engine) begin(c *call) *call {
@@ -130,10 +173,24 @@ func (e *engine) hand(c *call) {
 		c.inner, err = c.n.replica.TransferLeadership(c.to, ended)
 	case callSnapshot:
 		err = c.handSnapshot(ended)
+	case callLeaseRead:
+		c.inner = c.n.replica.LeaseRead(c.lookNow, ended)
+	case callStaleRead:
+		c.inner, err = c.n.replica.StaleRead(c.maxAge, c.lookNow, ended)
 	}
 	if err != nil && !c.n.dying {
 		e.calls.end(c, nil, err)
 	}
+}
+
+// lookNow reads the state machine, and notes how much it has seen.
+func (c *call) lookNow() any {
+	c.count = c.n.machine.position().count
+	return c.look()
+}
+
+func (c *call) reads() bool {
+	return c.kind == callRead || c.kind == callLeaseRead || c.kind == callStaleRead
 }
 
 // giveUp is for a caller that waits no longer.
@@ -184,9 +241,10 @@ func (c *calls) end(open *call, value any, err error) {
 		c.transferEnded(open)
 	case open.kind == callSnapshot:
 		c.snapshotEnded(open)
-	case open.kind == callRead && err == nil:
+	case open.reads() && err == nil:
+		open.value = value
 		c.readEnded(open)
-	case open.kind == callRead:
+	case open.reads():
 		c.stats.ReadsFailed++
 	case err == nil:
 		c.succeeded(open, value.(result))
@@ -221,15 +279,24 @@ func (c *calls) succeeded(open *call, r result) {
 		c.e.fail("linearizability", "%s takes effect as command %d, and before it began others had ended that saw %d", open, r.count, open.floor)
 	}
 	c.claimed[r.count] = true
-	c.floor = max(c.floor, r.count)
+	c.raise(r.count)
 }
 
 func (c *calls) readEnded(open *call) {
-	open.count = open.n.machine.position().count
-	if open.count < open.floor {
-		c.e.fail("linearizability", "%s sees %d commands, and before it began others had ended that saw %d", open, open.count, open.floor)
+	floor := open.floor
+	switch open.kind {
+	case callRead:
+		open.count = open.n.machine.position().count
+	case callLeaseRead:
+		c.stats.LeaseReads++
+	case callStaleRead:
+		c.stats.StaleReads++
+		floor = c.floorAt(open.began.Add(-longestAge(open.maxAge)))
 	}
-	c.floor = max(c.floor, open.count)
+	if open.count < floor {
+		c.e.fail("linearizability", "%s sees %d commands, and in time before it others had ended that saw %d", open, open.count, floor)
+	}
+	c.raise(open.count)
 }
 
 // settle checks the outcomes against the ledger, once it is known to hold all
@@ -256,6 +323,10 @@ func (c *call) String() string {
 	switch c.kind {
 	case callRead:
 		return fmt.Sprintf("a read on node %d, begun at %v,", c.n.id, time.Duration(c.began))
+	case callLeaseRead:
+		return fmt.Sprintf("a lease read on node %d, begun at %v,", c.n.id, time.Duration(c.began))
+	case callStaleRead:
+		return fmt.Sprintf("a stale read of at most %v on node %d, begun at %v,", c.maxAge, c.n.id, time.Duration(c.began))
 	case callChange:
 		return fmt.Sprintf("a change of the membership%s on node %d, begun at %v,", c.change.words(), c.n.id, time.Duration(c.began))
 	case callTransfer:

@@ -44,3 +44,35 @@ func (c *clock) set(now raft.Instant, drift int64) {
 
 // jump moves the clock forward.
 func (c *clock) jump(d time.Duration) { c.local = c.local.Add(d) }
+
+// slowest and fastest are the bounds of what a clock drifts by. With leases it may
+// be fast by a 64th at most, see raft.SetLease.
+const (
+	slowest      = -200_000
+	fastest      = 200_000
+	leaseFastest = million / 64
+)
+
+// longestAge is how much of the world's time may pass while a clock shows that age
+// has.
+func longestAge(age time.Duration) time.Duration {
+	return age + age/(million+slowest)*-slowest + (million + slowest)
+}
+
+// trueTime is a node's raft.Clock. True time is the world's, and lies between its
+// bounds, unless it is wrong.
+type trueTime struct {
+	n           *node
+	early, late time.Duration // how far true time may be above the earliest, and below the latest
+	off         bool          // it is not sure of the time
+	wrong       time.Duration // 0, except in tests of what finds that
+}
+
+// epoch is the true time at the beginning of a run.
+const epoch = 1_000_000_000_000_000_000
+
+// Now implements raft.Clock.
+func (c *trueTime) Now() (earliest, latest uint64, ok bool) {
+	t := epoch + int64(c.n.e.now) + int64(c.wrong)
+	return uint64(t - int64(c.early)), uint64(t + int64(c.late)), !c.off
+}

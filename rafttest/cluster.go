@@ -38,7 +38,8 @@ type options struct {
 func Seed(seed uint64) Option { return func(o *options) { o.seed = seed } }
 
 // Config lets change fill in the configuration of every node. Its ID, Group,
-// Storage, Transport, Bootstrap and Cluster are the simulation's.
+// Storage, Transport, Clock, Bootstrap and Cluster are the simulation's; its Clock
+// is exact.
 func Config(change func(*raft.Config)) Option { return func(o *options) { o.config = change } }
 
 // New starts a cluster of so many nodes, 1 up to that, whose state machine is a

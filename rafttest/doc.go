@@ -31,10 +31,11 @@
 // what a node reveals is durable, and that what is durable stays (see DESIGN.md,
 // section 5). Of the state machines: that all apply the same commands in one
 // order, each once, with the same results, and are equal at the end. Of the
-// calls: that each tells the truth, and that all answers together are
-// linearizable. In the end: that a leader is elected in bounded time, a change of
-// the membership comes to its end, who was removed has ended with ErrRemoved or
-// is silent, every call ends, and nothing is left behind.
+// calls: that each tells the truth, that all answers together are linearizable,
+// those of lease reads among them, and that stale reads are not too old. In the
+// end: that a leader is elected in bounded time, a voter of the highest priority
+// leads, a change of the membership comes to its end, who was removed has ended
+// with ErrRemoved or is silent, every call ends, and nothing is left behind.
 //
 // # When a run fails
 //

@@ -7,6 +7,7 @@ import (
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
 	"github.com/seed-6281cb22/raft/internal/memberchange"
+	"github.com/seed-6281cb22/raft/raftpb"
 )
 
 // within requires a condition to come true within so many election timeouts.
@@ -43,7 +44,9 @@ func (e *engine) finish() {
 	if !e.within(60, "every call has ended", func() bool { return len(e.calls.open) == 0 }) ||
 		!e.within(60, "all nodes have applied the same", e.agreed) ||
 		// One that finds damage only now must still catch up.
-		!e.within(60, "all nodes hold nothing back", func() bool { return e.quiet() && e.agreed() }) {
+		!e.within(60, "all nodes hold nothing back", func() bool { return e.quiet() && e.agreed() }) ||
+		!e.within(memberchange.MayLead, "no voter of higher priority than the leader's is fit to lead", e.preferredLeads) ||
+		!e.within(60, "all nodes have applied the same under who leads now", func() bool { return e.quiet() && e.agreed() }) {
 		return
 	}
 	e.checkAddresses()
@@ -67,6 +70,15 @@ func (e *engine) dismiss() {
 			n.close(func() {})
 		}
 	}
+}
+
+// preferredLeads says that no voter with a higher priority than the leader's is
+// fit to lead.
+func (e *engine) preferredLeads() bool {
+	leader := e.leader()
+	return leader != nil && !memberchange.Outranked(e.membership(), leader.id, func(m *raftpb.Member) bool {
+		return !e.checks.of(e.node(m.ID)).marked
+	})
 }
 
 // quiet says that all members run, and that none without work holds anything

@@ -27,7 +27,7 @@ func (c *change) words() string {
 	var b strings.Builder
 	for i := range c.drawn {
 		d := &c.drawn[i]
-		fmt.Fprintf(&b, " (node %d at %q, %v)", d.ID, d.Address, d.Intent)
+		fmt.Fprintf(&b, " (node %d at %q, priority %d, %v)", d.ID, d.Address, d.Priority, d.Intent)
 	}
 	return b.String()
 }

@@ -49,11 +49,13 @@ var faults = []fault{
 	{FaultDamage, "bit flip in memory", (*nemesis).bitFlip},
 	{FaultClock, "clock jump", (*nemesis).clockJump},
 	{FaultClock, "clock drift", (*nemesis).clockDrift},
+	{FaultClock, "clock error", (*nemesis).clockBounds},
 	{FaultPause, "pause", (*nemesis).pause},
 	{FaultUpgrade, "upgrade", (*nemesis).upgrade},
 	{FaultMembership, "change of membership", (*nemesis).changeMembership},
 	{FaultMembership, "joining node", (*nemesis).join},
 	{FaultMembership, "transfer", (*nemesis).transfer},
+	{FaultMembership, "other lease", (*nemesis).otherLease},
 	{FaultMembership, "close", (*nemesis).close},
 	{FaultMembership, "call for a snapshot", (*nemesis).takeSnapshot},
 }
@@ -153,20 +155,6 @@ func (s *nemesis) replace(n *node) {
 	n.founder = s.plan.faults&FaultMembership == 0 && s.e.tape.Chance(0.3)
 }
 
-func (s *nemesis) clockJump() bool {
-	n, by := s.victim(), s.e.draw(span{max: 4 * s.e.cfg.electionTimeout()})
-	s.e.transcript.note(n, "its clock jumps by %v", by)
-	n.setClock(func(c *clock) { c.jump(by) })
-	return true
-}
-
-func (s *nemesis) clockDrift() bool {
-	n, drift := s.victim(), int64(s.e.tape.Intn(400_000))-200_000
-	s.e.transcript.note(n, "its clock drifts by %d ppm", drift)
-	n.setClock(func(c *clock) { c.set(s.e.now, drift) })
-	return true
-}
-
 func (s *nemesis) pause() bool {
 	n := s.victim()
 	n.pause()
@@ -196,6 +184,7 @@ func (s *nemesis) stop() {
 		n.disk.repair()
 		n.pace = calm(1).pace
 		n.setClock(func(c *clock) { c.set(s.e.now, 0) })
+		n.trueTime.off = false
 	}
 	s.tend()
 }

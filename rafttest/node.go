@@ -18,6 +18,7 @@ type node struct {
 	e        *engine
 	id       raft.NodeID
 	clock    clock
+	trueTime trueTime
 	disk     *disk
 	store    store // of a state machine that is durable by itself
 	pace     pace
@@ -84,7 +85,7 @@ func (e *engine) drawLong(s span) time.Duration { return s.max - (e.draw(s) - s.
 
 func newNode(e *engine, id raft.NodeID, machine func(*node) (hostedMachine, error)) *node {
 	n := &node{e: e, id: id, newMachine: machine, founder: true, pace: e.cfg.pace}
-	n.disk = newDisk(n)
+	n.disk, n.trueTime.n = newDisk(n), n
 	return n
 }
 
@@ -145,7 +146,7 @@ func (n *node) boot() (err error) {
 	cfg := n.e.cfg.raft
 	cfg.ID, cfg.Group, cfg.Cluster = n.id, group, cluster
 	cfg.Storage = &storage{n, log.Storage(group)}
-	cfg.Transport = &transport{n.transport, n}
+	cfg.Transport, cfg.Clock = &transport{n.transport, n}, &n.trueTime
 	if n.founder {
 		cfg.Bootstrap = n.e.founders()
 	}

@@ -20,8 +20,12 @@ type Simulation[M raft.StateMachine[R], R any] struct {
 	Machine func() M
 	// Command makes a command for a client to propose.
 	Command func(*Choices) []byte
-	// Query makes a query, and Read answers one from a state machine after a
-	// read barrier. Without them there are no reads.
+	// Query makes a query, and Read answers one from a state machine. Without
+	// them there are no reads. A run uses all ways to read that a raft.Node has:
+	// ReadBarrier; in runs that have leases, LeaseRead, for which Read may be
+	// called twice; and in some StaleRead. The first two must be linearizable;
+	// the last one must hold what was acknowledged before its age, and its
+	// answer is not compared with the Model.
 	Query func(*Choices) []byte
 	Read  func(machine M, query []byte) R
 	// Model is what a single, sequential copy of the service is like at the
@@ -34,7 +38,7 @@ type Simulation[M raft.StateMachine[R], R any] struct {
 	Key func(request []byte) string
 
 	// Config fills in the configuration of the nodes. What it leaves 0 differs
-	// from run to run, which finds more. ID, Group, Storage, Transport,
+	// from run to run, which finds more. ID, Group, Storage, Transport, Clock,
 	// Bootstrap and Cluster are the simulation's.
 	Config func(*raft.Config)
 	// MinNodes and MaxNodes bound the size of the cluster when it is founded.
@@ -75,6 +79,8 @@ type Result struct {
 
 	Succeeded, NotCommitted, Unknown, Refused uint64 // proposals, by how they ended
 	Reads                                     uint64
+	// LeaseReads and StaleReads are those of the Reads that were asked for so.
+	LeaseReads, StaleReads uint64
 }
 
 // Simulate runs a Simulation, seed after seed. A run that breaks a promise of
@@ -147,6 +153,8 @@ func (r *Result) add(o *outcome) {
 	r.Unknown += o.calls.Unknown
 	r.Refused += o.calls.Refused
 	r.Reads += o.calls.Reads - o.calls.ReadsFailed
+	r.LeaseReads += o.calls.LeaseReads
+	r.StaleReads += o.calls.StaleReads
 }
 
 // plus returns the sums, which do not depend on an order.
@@ -274,6 +282,9 @@ func (r *run[M, R]) play() {
 	}
 	r.nemesis = nemesis{e: e, plan: &r.plan}
 	r.nemesis.start()
+	if r.plan.lease > 0 {
+		r.nemesis.setLease()
+	}
 	for i := range r.plan.clients {
 		r.client(i)
 	}
@@ -335,20 +346,37 @@ func (r *run[M, R]) propose(id int, n *node) {
 	r.hurry(c, hasty)
 }
 
+// ask sends a query. What a stale read returns is no part of the history: it need
+// not fit in, but only be recent enough, which is checked when it ends.
 func (r *run[M, R]) ask(id int, n *node) {
 	e := r.e
 	q := request{read: true, data: r.s.Query(&Choices{e.tape})}
-	number := r.history.Invoke(id, time.Duration(e.now), q)
+	look := func() any { return r.s.Read(n.machine.(*machine[M, R]).sm, q.data) }
 	hasty := e.tape.Chance(r.plan.hasty)
-	c := e.read(n, func(c *call) {
-		if c.err == nil {
-			r.history.OK(number, time.Duration(e.now), r.s.Read(n.machine.(*machine[M, R]).sm, q.data))
-		} else {
+	lease := e.tape.Chance(r.plan.leaseReads)
+	if !lease && e.tape.Chance(r.plan.staleReads) {
+		r.hurry(e.staleRead(n, r.plan.maxAge, look, func(*call) { r.client(id) }), hasty)
+		return
+	}
+	number := r.history.Invoke(id, time.Duration(e.now), q)
+	ended := func(c *call) {
+		switch {
+		case c.err != nil:
 			r.history.Failed(number, time.Duration(e.now))
+		case lease:
+			value, _ := c.value.(R)
+			r.history.OK(number, time.Duration(e.now), value)
+		default:
+			value, _ := look().(R)
+			r.history.OK(number, time.Duration(e.now), value)
 		}
 		r.client(id)
-	})
-	r.hurry(c, hasty)
+	}
+	if lease {
+		r.hurry(e.leaseRead(n, look, ended), hasty)
+	} else {
+		r.hurry(e.read(n, ended), hasty)
+	}
 }
 
 // hurry gives a call up after a while.

@@ -96,11 +96,13 @@ func registerSimulation() Simulation[*registers, string] {
 // Registers of their own under everything that can go wrong.
 func TestSimulate(t *testing.T) {
 	s := registerSimulation()
-	s.Seeds = 25
+	s.Seeds = 60
 	r := Simulate(t, s)
 	t.Logf("%+v", r)
 	require.NotZero(t, r.Succeeded)
 	require.NotZero(t, r.Reads)
+	require.NotZero(t, r.LeaseReads)
+	require.NotZero(t, r.StaleReads)
 	for _, what := range []string{
 		"election", "start", "refusal to start", "power loss in a start", "snapshot received", "snapshot restored",
 		"replica stopped by its disk", "mark ended", "majority left alone",

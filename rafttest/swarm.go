@@ -72,6 +72,12 @@ type plan struct {
 	think    span    // between two requests of a client
 	reads    float64 // how many requests are reads
 	hasty    float64 // how many requests are given up soon
+
+	lease      time.Duration // that leases have, about; 0: there are none
+	clockError time.Duration // of nodes' knowledge of true time, at most, either way
+	leaseReads float64       // how many reads are by LeaseRead …
+	staleReads float64       // … and of the others by StaleRead …
+	maxAge     time.Duration // … of this age
 }
 
 // The questions that draw a run. The first answer is the mildest.
@@ -115,6 +121,12 @@ func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) 
 	p.think = span{min: 10 * time.Microsecond, max: pick(t, timeout, timeout/4, timeout/20, time.Millisecond)}
 	p.reads = pick(t, 0.3, 0, 0.1, 0.7)
 	p.hasty = pick(t, 0, 0.02, 0.3)
+	if p.lease = pick(t, 0, 0, timeout, timeout/4, 4*timeout); p.lease > 0 {
+		p.clockError = p.lease >> (1 + t.Intn(12))
+		p.leaseReads = pick(t, 0.5, 1, 0.2)
+	}
+	p.staleReads = pick(t, 0, 0.2, 0.6)
+	p.maxAge = pick(t, timeout, timeout/4, 4*timeout)
 	return cfg, p
 }
 
@@ -166,5 +178,6 @@ func describePlan(cfg *settings, p *plan) []string {
 		fmt.Sprintf("state machines durable by themselves: %v", cfg.durable),
 		fmt.Sprintf("faults: %v; network %+v; work %v, disk %v", p.faults, cfg.network, cfg.pace.work.max, cfg.pace.disk.max),
 		fmt.Sprintf("%v with %d clients that think up to %v, %g of their requests reads, %g given up", p.duration, p.clients, p.think.max, p.reads, p.hasty),
+		fmt.Sprintf("leases of about %v, clocks exact to %v; %g of the reads by leases, and %g of the others stale by up to %v", p.lease, p.clockError, p.leaseReads, p.staleReads, p.maxAge),
 	}
 }

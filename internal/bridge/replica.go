@@ -6,6 +6,7 @@ package bridge
 
 import (
 	"io"
+	"time"
 
 	"github.com/seed-6281cb22/raft/raftpb"
 )
@@ -42,6 +43,11 @@ type Replica interface {
 	Propose(command []byte, ended func(result any, err error)) (Call, error)
 	// ReadBarrier is Propose for read barriers, without a result.
 	ReadBarrier(ended func(result any, err error)) (Call, error)
+	// LeaseRead and StaleRead are raft.Node's: look reads the state machine, at
+	// some time of Environment.Run's, and if what it returned last counts that is
+	// the result.
+	LeaseRead(look func() any, ended func(result any, err error)) Call
+	StaleRead(maxAge time.Duration, look func() any, ended func(result any, err error)) (Call, error)
 	// ChangeMembership is Propose for changes of the membership, a
 	// []raft.Change, and TransferLeadership for transfers, both without a
 	// result.

@@ -112,6 +112,16 @@ func (s *Simulator) membershipSettled() bool {
 	return leader.Commit >= leader.MembershipIndex
 }
 
+// preferredLeads reports whether no voter that is fit to lead has a higher priority
+// than the leader.
+func (s *Simulator) preferredLeads() bool {
+	l := s.leader()
+	return l >= 0 && !memberchange.Outranked(s.nodes[l].view.Membership, s.nodes[l].id, func(m *raftpb.Member) bool {
+		i := int(m.ID) - 1
+		return s.up.has(i) && !s.broken.has(i) && s.nodes[i].disk.hard.Unmarked
+	})
+}
+
 func (s *Simulator) failMembership() {
 	s.fail(Liveness, 0, "the membership is not settled %d election timeouts after there is a leader:%s", patience, s.standings())
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-6281cb22/raft/internal/bridge"
 	"github.com/seed-6281cb22/raft/internal/invariant"
+	"github.com/seed-6281cb22/raft/internal/memberchange"
 )
 
 // patience is how many election timeouts each part of the recovery may take.
@@ -28,6 +29,9 @@ func (s *Simulator) recoverAll() {
 	}
 	if s.failed != nil {
 		return
+	}
+	if !s.within(memberchange.MayLead, s.preferredLeads) {
+		s.fail(Liveness, 0, "who should lead does not:%s", s.standings())
 	}
 	if !s.until(s.proposeLast) || !s.until(s.allApplied) {
 		s.fail(Liveness, 0, "not all nodes apply a proposal within %d election timeouts", patience)
@@ -67,8 +71,11 @@ func (s *Simulator) calm() {
 
 // until lets everything happen at once, and time pass, until done reports
 // true, and reports whether that came in time.
-func (s *Simulator) until(done func() bool) bool {
-	end := s.now + patience*int64(s.swarm.election)
+func (s *Simulator) until(done func() bool) bool { return s.within(patience, done) }
+
+// within is until for so many election timeouts.
+func (s *Simulator) within(timeouts int64, done func() bool) bool {
+	end := s.now + timeouts*int64(s.swarm.election)
 	for s.failed == nil && s.now <= end {
 		s.settleAll()
 		if done() {

@@ -17,29 +17,46 @@ type Change struct {
 	ID      raftpb.NodeID
 	Address string
 	Intent  raftpb.Intent // what it makes of the member, as far as votes go
-	ask     func(raftpb.NodeID, string) raft.Change
-	moves   bool // the member is to have Address
+	// Priority is the election priority that it gives, if it is about that.
+	Priority uint32
+	ask      func(*Change) raft.Change
+	holds    func(*Change, *raftpb.Member) bool // of a member that is there; nil: if it votes as intended
 }
 
-func idOnly(f func(raftpb.NodeID) raft.Change) func(raftpb.NodeID, string) raft.Change {
-	return func(id raftpb.NodeID, _ string) raft.Change { return f(id) }
+func withID(f func(raftpb.NodeID) raft.Change) func(*Change) raft.Change {
+	return func(c *Change) raft.Change { return f(c.ID) }
 }
+
+func withAddress(f func(raftpb.NodeID, string) raft.Change) func(*Change) raft.Change {
+	return func(c *Change) raft.Change { return f(c.ID, c.Address) }
+}
+
+// maxPriority is the highest one that Draw draws. Few are enough for some to be
+// equal, some higher and some lower than others.
+const maxPriority = 3
 
 // kinds are what Draw draws from.
 var kinds = [...]Change{
-	{Intent: raftpb.IntentVoter, ask: raft.AddVoter},
-	{Intent: raftpb.IntentVoter, ask: raft.AddVoter},
-	{ask: raft.AddLearner},
-	{Intent: raftpb.IntentVoter, ask: idOnly(raft.PromoteWhenCaughtUp)},
-	{Intent: raftpb.IntentLearner, ask: idOnly(raft.Demote)},
-	{ask: raft.SetAddress, moves: true},
-	{Intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)},
-	{Intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)},
+	{Intent: raftpb.IntentVoter, ask: withAddress(raft.AddVoter)},
+	{Intent: raftpb.IntentVoter, ask: withAddress(raft.AddVoter)},
+	{ask: withAddress(raft.AddLearner)},
+	{Intent: raftpb.IntentVoter, ask: withID(raft.PromoteWhenCaughtUp)},
+	{Intent: raftpb.IntentLearner, ask: withID(raft.Demote)},
+	{
+		ask:   withAddress(raft.SetAddress),
+		holds: func(c *Change, m *raftpb.Member) bool { return m.Address == c.Address },
+	},
+	{
+		ask:   func(c *Change) raft.Change { return raft.SetPriority(c.ID, c.Priority) },
+		holds: func(c *Change, m *raftpb.Member) bool { return m.Priority == c.Priority },
+	},
+	{Intent: raftpb.IntentLeave, ask: withID(raft.Remove)},
+	{Intent: raftpb.IntentLeave, ask: withID(raft.Remove)},
 }
 
 // Remove is the change that removes a member.
 func Remove(id raftpb.NodeID) Change {
-	return Change{ID: id, Intent: raftpb.IntentLeave, ask: idOnly(raft.Remove)}
+	return Change{ID: id, Intent: raftpb.IntentLeave, ask: withID(raft.Remove)}
 }
 
 // Draw draws one to three changes of nodes 1 to nodes, most of which will be
@@ -49,7 +66,7 @@ func Draw(t *tape.Tape, nodes int, address func(raftpb.NodeID) string) []Change 
 	for k := range changes {
 		c := kinds[t.Intn(len(kinds))]
 		c.ID = raftpb.NodeID(1 + t.Intn(nodes))
-		c.Address = address(c.ID)
+		c.Address, c.Priority = address(c.ID), uint32(t.Intn(maxPriority+1))
 		changes[k] = c
 	}
 	return changes
@@ -59,7 +76,7 @@ func Draw(t *tape.Tape, nodes int, address func(raftpb.NodeID) string) []Change 
 func Ask(changes []Change) []raft.Change {
 	asked := make([]raft.Change, len(changes))
 	for k, c := range changes {
-		asked[k] = c.ask(c.ID, c.Address)
+		asked[k] = c.ask(&c)
 	}
 	return asked
 }
@@ -73,7 +90,7 @@ func (c *Change) Holds(m *raftpb.Membership) bool {
 	case c.Intent != raftpb.IntentStay:
 		return m.Members[at].Voter == (c.Intent == raftpb.IntentVoter)
 	}
-	return !c.moves || m.Members[at].Address == c.Address
+	return c.holds == nil || c.holds(c, &m.Members[at])
 }
 
 // Intended is, about, what m becomes by changes: who is to vote.
@@ -134,4 +151,21 @@ func Settled(m *raftpb.Membership) bool {
 // Has reports whether a node is a member.
 func Has(m *raftpb.Membership, id raftpb.NodeID) bool {
 	return slices.ContainsFunc(m.Members, func(member raftpb.Member) bool { return member.ID == id })
+}
+
+// MayLead is how many election timeouts may pass until a voter that has a higher
+// priority than the leader, and is fit, leads: attempts that have failed put off
+// the next one for up to 256.
+const MayLead = 300
+
+// Outranked reports whether a voter that is fit has a higher priority than leader.
+func Outranked(m *raftpb.Membership, leader raftpb.NodeID, fit func(*raftpb.Member) bool) bool {
+	at := slices.IndexFunc(m.Members, func(member raftpb.Member) bool { return member.ID == leader })
+	for k := range m.Members {
+		member := &m.Members[k]
+		if at >= 0 && member.Voter && member.Priority > m.Members[at].Priority && fit(member) {
+			return true
+		}
+	}
+	return false
 }

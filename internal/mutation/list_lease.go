@@ -15,8 +15,8 @@ var leases = []Mutation{
 		By:    []*Engine{test(".", "TestLeaseAllowsForTheErrorOfClocks")},
 	},
 	{
-		ID: "M31c", File: "node_reads.go", Func: "Node.LeaseRead",
-		Find: "if n.leaseReadValid(lease) {", Replace: "if n.leaseReadValid(lease); true {",
+		ID: "M31c", File: "guarded_read.go", Func: "guardedRead.counts",
+		Find: "return g.x.replica.leaseReadValid(g.x.now(), g.lease)", Replace: "return true",
 		Wrong: "the lease is checked before the state is read, and not after",
 		By:    []*Engine{test(".", "TestScenarioR5NodeIsPausedInALeaseRead")},
 	},
@@ -99,8 +99,8 @@ var leases = []Mutation{
 		By:    []*Engine{test(".", "TestLeaseIsRenewedByReads")},
 	},
 	{
-		ID: "R120", File: "node_reads.go", Func: "Node.beginLeaseRead",
-		Find: "if !ok || n.x.replica.hasApplied(lease.Index) {", Replace: "if true {",
+		ID: "R120", File: "guarded_read.go", Func: "executor.beginLeaseRead",
+		Find: "ok && x.replica.hasApplied(lease.Index)", Replace: "ok",
 		Wrong: "a lease read does not wait for what is committed to be applied",
 		By:    []*Engine{test(".", "TestLeaseReadWaitsForTheStateMachine")},
 	},
@@ -108,6 +108,6 @@ var leases = []Mutation{
 		ID: "R121", File: "replica_reads.go", Func: "replica.isFresh",
 		Find: "now-r.reads.fresh < Instant(maxAge)", Replace: "r.reads.fresh != longAgo",
 		Wrong: "a stale read is of any age",
-		By:    []*Engine{test(".", "TestStaleReadIsOfBoundedAge")},
+		By:    []*Engine{Stack, test(".", "TestStaleReadIsOfBoundedAge")},
 	},
 }
