@@ -82,9 +82,12 @@ func TestTakeSnapshotWhileOneIsTaken(t *testing.T) {
 		// The end of the node is the end of the call.
 		c.propose(0, "c")
 		last := take(ctx)
-		go func() { proceed <- nil }()
-		require.NoError(t, c.nodes[0].Close(ctx))
+		closed := make(chan error, 1)
+		go func() { closed <- c.nodes[0].Close(ctx) }()
+		synctest.Wait()
 		require.ErrorIs(t, (<-last).err, raft.ErrClosed)
+		proceed <- nil
+		require.NoError(t, <-closed)
 		_, err := c.nodes[0].TakeSnapshot(ctx)
 		require.ErrorIs(t, err, raft.ErrClosed)
 		_, err = c.nodes[0].ExportSnapshot(ctx, io.Discard)

@@ -1,9 +1,11 @@
 package raft
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -35,6 +37,22 @@ func (e steppedEnvironment) wait(context.Context, time.Duration) {}
 
 func (e steppedEnvironment) sendSnapshot(_ *executor, m Message, body io.ReadSeeker, done func(error)) {
 	e.SendSnapshot(m, body, done)
+}
+
+// pull takes all at once: whoever drives this may end without a word, and would
+// leave behind a goroutine for whatever is taken by half.
+func (e steppedEnvironment) pull(pieces iter.Seq[[]byte]) (func() ([]byte, bool), func()) {
+	var all [][]byte
+	for p := range pieces {
+		all = append(all, bytes.Clone(p))
+	}
+	next := func() (p []byte, ok bool) {
+		if ok = len(all) > 0; ok {
+			p, all = all[0], all[1:]
+		}
+		return p, ok
+	}
+	return next, func() {}
 }
 
 func (e steppedEnvironment) ended(f *future, err error) {

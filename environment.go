@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"io"
+	"iter"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type environment interface {
 	wait(ctx context.Context, d time.Duration)
 	// sendSnapshot sends a snapshot, and says how that ended, by done.
 	sendSnapshot(x *executor, m Message, body io.ReadSeeker, done func(error))
+	// pull lets pieces be taken one by one, as iter.Pull does: each is valid
+	// until the next is asked for.
+	pull(pieces iter.Seq[[]byte]) (next func() ([]byte, bool), stop func())
 	// ended hands a call back to whoever waits for it.
 	ended(f *future, err error)
 }
@@ -72,6 +76,10 @@ func (e *realTime) wait(ctx context.Context, d time.Duration) {
 
 func (e *realTime) sendSnapshot(x *executor, m Message, body io.ReadSeeker, done func(error)) {
 	done(x.cfg.Transport.SendSnapshot(x.ctx, m, body))
+}
+
+func (e *realTime) pull(pieces iter.Seq[[]byte]) (func() ([]byte, bool), func()) {
+	return iter.Pull(pieces)
 }
 
 func (e *realTime) ended(f *future, err error) { f.done <- err }

@@ -66,6 +66,8 @@ type machine interface {
 	hasher() StateHasher
 	// lastApplied is what a state machine that is durable by itself holds.
 	lastApplied() Index
+	// durable says that the state machine is a DurableStateMachine.
+	durable() bool
 }
 
 func newExecutor(cfg Config, m machine, env environment) *executor {
@@ -113,10 +115,6 @@ func (x *executor) unlock() {
 			r.moved = false
 			x.arm()
 		}
-		if apply = !x.applying && len(r.apply.tasks) > 0; apply {
-			x.applying = true
-			x.working++
-		}
 		if fx != nil {
 			x.logReads = append(x.logReads, fx.logReads...)
 			x.sends.waiting = append(x.sends.waiting, fx.snapshots...)
@@ -126,6 +124,10 @@ func (x *executor) unlock() {
 			}
 		}
 		sends = x.nextSends()
+		if apply = !x.applying && len(r.apply.tasks) > 0; apply {
+			x.applying = true
+			x.working++
+		}
 	} else {
 		x.noteEnd()
 	}
@@ -294,6 +296,10 @@ func (x *executor) applyStep() bool {
 		x.job.err = x.apply(&x.job.task)
 	case taskRestore:
 		x.job.restored, x.job.err = x.restore()
+	case taskSend:
+		if x.job.err = t.refused; t.refused == nil {
+			x.job.source, x.job.err = x.machine.snapshot()
+		}
 	case taskCapture:
 		x.job.source, x.job.err = x.machine.snapshot()
 	}
@@ -330,6 +336,8 @@ func (x *executor) reportJob() {
 		return
 	case j.task.kind == taskRestore:
 		r.restored(x.now(), &j.task, j.restored, j.err)
+	case j.task.kind == taskSend:
+		defer x.captured(j)()
 	case j.err != nil:
 		x.snapshotTaken(j.task.snapshot, j.err)
 	default:

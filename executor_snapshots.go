@@ -41,9 +41,7 @@ func (w *snapshotWrite) step() bool {
 			_, err := w.source.WriteTo(&pacedWriter{x, to})
 			return err
 		})
-		if c, ok := w.source.(io.Closer); ok {
-			c.Close()
-		}
+		closeCaptured(w.source)
 		return true
 	}
 	x.mu.Lock()
@@ -51,6 +49,13 @@ func (w *snapshotWrite) step() bool {
 	x.snapshotTaken(w.meta, w.err)
 	x.unlock()
 	return false
+}
+
+// closeCaptured releases a captured state, if there is something to release.
+func closeCaptured(source io.WriterTo) {
+	if c, ok := source.(io.Closer); ok {
+		c.Close()
+	}
 }
 
 // snapshotTaken says how taking a snapshot ended. mu is held.
@@ -90,17 +95,26 @@ func (b *boundWriter) Write(p []byte) (int, error) {
 type sends struct {
 	under   int
 	waiting []SendSnapshot
+	stored  bool // also of a DurableStateMachine: its captures cannot be written twice
 }
 
 // nextSends takes from those that wait what is to be sent now, which is not what
-// this replica has asked for as the leader of an earlier term. mu is held.
+// this replica has asked for as the leader of an earlier term. It returns those
+// that are sent from the storage; the state of a DurableStateMachine is captured
+// for the others. mu is held.
 func (x *executor) nextSends() (next []SendSnapshot) {
 	q := &x.sends
 	for len(q.waiting) > 0 && q.under < x.cfg.MaxSnapshotSends {
-		if s := q.waiting[0]; s.Message.Term == x.replica.core.Term() {
-			next = append(next, s)
+		s := q.waiting[0]
+		switch {
+		case s.Message.Term != x.replica.core.Term():
+		case x.machine.durable() && !q.stored:
+			q.under++
+			x.replica.captureToSend(s.Message)
+		default:
 			q.under++
 			x.working++
+			next = append(next, s)
 		}
 		q.waiting = slices.Delete(q.waiting, 0, 1)
 	}

@@ -54,8 +54,8 @@ func (n *Node[R]) free(c *call[R]) {
 //   - ErrOutcomeUnknown: it may have been committed, or may yet be.
 //
 // Beside one of these last two stands the cause, if there is one: ctx.Err(),
-// ErrClosed, or ErrStopped and what stopped the replica. ErrClosed or
-// ErrStopped without them is for a call that came after the end: nothing was
+// ErrClosed, ErrRemoved, or ErrStopped and what stopped the replica. One of
+// these three without them is for a call that came after the end: nothing was
 // taken.
 func (n *Node[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	var none R
@@ -272,6 +272,11 @@ func (m *typedMachine[R]) restore(r io.Reader) error { return m.sm.Restore(r) }
 func (m *typedMachine[R]) hasher() StateHasher {
 	h, _ := m.sm.(StateHasher)
 	return h
+}
+
+func (m *typedMachine[R]) durable() bool {
+	_, ok := m.sm.(DurableStateMachine[R])
+	return ok
 }
 
 func (m *typedMachine[R]) lastApplied() Index {

@@ -115,6 +115,7 @@ type cluster struct {
 	journals  []*journal
 	transport []*inmem.Transport
 	configure func(cfg *raft.Config)
+	durable   func(j *journal) raft.StateMachine[int] // if not nil, what is started in place of a journal
 }
 
 func newCluster(t *testing.T, n int, configure func(cfg *raft.Config)) *cluster {
@@ -154,7 +155,11 @@ func (c *cluster) config(i int) raft.Config {
 func (c *cluster) start(i int) {
 	c.t.Helper()
 	c.journals[i] = &journal{}
-	node, err := raft.Start(c.config(i), c.journals[i])
+	var machine raft.StateMachine[int] = c.journals[i]
+	if c.durable != nil {
+		machine = c.durable(c.journals[i])
+	}
+	node, err := raft.Start(c.config(i), machine)
 	require.NoError(c.t, err)
 	c.nodes[i] = node
 }

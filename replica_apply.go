@@ -11,14 +11,19 @@ const (
 	taskApply   taskKind = iota // apply the commands among entries
 	taskRestore                 // replace the state by the newest snapshot
 	taskCapture                 // capture the state, for snapshot
+	taskSend                    // capture the state, to be sent with announcement
 )
 
-// A task is for the state machine. It is answered by applied, by restored, or
-// by snapshotTaken when the captured state has been written.
+// A task is for the state machine. It is answered by applied, by restored, by
+// snapshotTaken when the captured state has been written, or by snapshotSent.
 type task struct {
 	kind     taskKind
 	entries  []Entry
 	snapshot Snapshot // of taskRestore: the one that the core asks for
+
+	// Of a taskSend: the InstallSnapshot, and why it is not to be sent after all.
+	announcement *Message
+	refused      error
 
 	// Of a taskApply whose last entry asks for a hash of the state then.
 	hash      bool
@@ -45,6 +50,9 @@ func (r *replica) nextTask(now Instant) (task, bool) {
 	n := copy(a.tasks, a.tasks[1:])
 	a.tasks[n] = task{}
 	a.tasks = a.tasks[:n]
+	if t.kind == taskSend {
+		t.snapshot, t.refused = r.snapshotToSend(t.announcement)
+	}
 	if t.kind != taskRestore { // which takes as long as the data is large
 		r.watched.applying = now
 	}

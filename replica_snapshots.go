@@ -36,6 +36,7 @@ import (
 
 var (
 	errBusy     = errors.New("raft: another snapshot is being received or restored")
+	errDeposed  = errors.New("raft: the snapshot was asked for in an earlier term")
 	errDeclined = errors.New("raft: the snapshot comes from a leader of an earlier term")
 )
 
@@ -270,6 +271,25 @@ func (r *replica) snapshotRestored(index Index) {
 	s.entries, s.bytes = 0, 0
 	s.marks = append(s.marks[:0], logMark{index, s.applied})
 	r.endSnapshotCalls(s.newest, nil)
+}
+
+// captureToSend has the state captured in its turn, to be sent with m.
+func (r *replica) captureToSend(m Message) {
+	r.apply.push(task{kind: taskSend, announcement: &m})
+}
+
+// snapshotToSend returns the metadata of a capture that begins now, to be sent
+// with m: the state machine has applied exactly what it has reported.
+func (r *replica) snapshotToSend(m *Message) (Snapshot, error) {
+	if r.core.Role() != Leader || r.core.Term() != m.Term {
+		return Snapshot{}, errDeposed
+	}
+	s, err := r.core.SnapshotAt(r.apply.index)
+	if err == nil {
+		// What the log keeps for who catches up is what follows this.
+		r.snapshots.mark(s.Index, r.cfg.CatchUpBytes)
+	}
+	return s, err
 }
 
 // snapshotSent answers one of effects.snapshots.

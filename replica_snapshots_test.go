@@ -357,3 +357,23 @@ func TestMalformedSnapshotIsNotReceived(t *testing.T) {
 		require.ErrorIs(t, err, ErrMalformed, name)
 	}
 }
+
+// What is captured to be sent is what has been applied when the capture's turn
+// comes, unless its leader has been deposed by then.
+func TestCaptureToSend(t *testing.T) {
+	c := newSimCluster(t, 1, nil)
+	s := c.elect()
+	s.propose("one")
+	c.settle()
+	term := s.r.core.Term()
+	s.r.captureToSend(Message{Term: term})
+	s.r.captureToSend(Message{Term: term - 1})
+	captured, ok := s.r.nextTask(c.now)
+	require.True(t, ok)
+	require.NoError(t, captured.refused)
+	require.Equal(t, s.r.core.Status().Applied, captured.snapshot.Index)
+	require.Equal(t, term, captured.snapshot.Term)
+	deposed, ok := s.r.nextTask(c.now)
+	require.True(t, ok)
+	require.ErrorIs(t, deposed.refused, errDeposed)
+}

@@ -134,6 +134,9 @@ func TestScenarioE10WhatIsNoRemoval(t *testing.T) {
 	c.run(10 * DefaultHeartbeatInterval)
 	c.requireSettled([]NodeID{1, 2, 3}, 1, 2, 3)
 	removal := c.node(3).r.members.latest().Index - 3
+	c.node(3).r.fireElectionTimer() // it misses its leader, and asks
+	c.after(c.node(3))
+	require.Zero(t, c.node(3).r.Status().Leader)
 	c.receive(flying{m: Message{Type: raftpb.PreVoteReply, From: 1, To: 3, Term: 1, Reject: true, Commit: removal}})
 	require.False(t, c.node(3).r.Status().Removed)
 }

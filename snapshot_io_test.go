@@ -25,7 +25,7 @@ func TestReceivedSnapshotIsChecked(t *testing.T) {
 // What a leader of an earlier term has asked for is not sent, and so many at
 // once.
 func TestNextSends(t *testing.T) {
-	x := &executor{cfg: Config{MaxSnapshotSends: 2}, replica: &replica{core: &Raft{term: 5}}}
+	x := &executor{cfg: Config{MaxSnapshotSends: 2}, machine: &typedMachine[int]{}, replica: &replica{core: &Raft{term: 5}}}
 	for i, term := range []Term{4, 5, 4, 5, 5} {
 		x.sends.waiting = append(x.sends.waiting, SendSnapshot{Message{To: NodeID(i), Term: term}})
 	}

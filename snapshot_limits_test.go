@@ -131,6 +131,19 @@ func (s bulkSnapshot) WriteTo(w io.Writer) (written int64, err error) {
 // A snapshot is never whole in memory: not when it is taken, exported, sent,
 // received, restored and imported.
 func TestSnapshotsAreNotHeldInMemory(t *testing.T) {
+	testBulk(t, func(b *bulk) raft.StateMachine[int] { return b })
+}
+
+func TestDurableStateIsNotHeldInMemory(t *testing.T) {
+	testBulk(t, func(b *bulk) raft.StateMachine[int] { return lastingBulk{b} })
+}
+
+// lastingBulk is a DurableStateMachine.
+type lastingBulk struct{ *bulk }
+
+func (lastingBulk) LastApplied() raft.Index { return 0 }
+
+func testBulk(t *testing.T, machine func(*bulk) raft.StateMachine[int]) {
 	const size = 64 << 20
 	ctx := context.Background()
 	cfgs, transports := make([]raft.Config, 2), make([]*tcp.Transport, 2)
@@ -148,7 +161,7 @@ func TestSnapshotsAreNotHeldInMemory(t *testing.T) {
 	var nodes [2]*raft.Node[int]
 	for i := range nodes {
 		var err error
-		nodes[i], err = raft.Start(cfgs[i], machines[i])
+		nodes[i], err = raft.Start(cfgs[i], machine(machines[i]))
 		require.NoError(t, err)
 		defer nodes[i].Close(ctx)
 	}

@@ -51,6 +51,16 @@ type StateHasher interface {
 // does not reach back so far. The result of a command went to its proposer when
 // it was applied first, and goes nowhere when it is applied again.
 //
+// A follower that is far behind is sent the state as it is captured then, and
+// not the storage's snapshot: no copy is made of it, on disk or in memory. For
+// that, WriteTo of what Snapshot returns must be repeatable. It runs twice, for
+// the size and for the data, and once more whenever a broken transfer goes on; it
+// is given up in the middle by an error of its writer; and every run must write
+// the same bytes. Of one that does not (a bytes.Buffer and a bytes.Reader are
+// empty after the first) the stored snapshots are sent instead, from the first
+// such failure on. Those are taken as for any StateMachine: the log is compacted
+// only below a snapshot that is whole in the storage.
+//
 // Package session has a decorator for these, as for others.
 type DurableStateMachine[R any] interface {
 	StateMachine[R]

@@ -10,10 +10,10 @@ import (
 	"github.com/seed-6281cb22/raft/internal/tape"
 )
 
-// newDurable is New with journals that are durable by themselves.
-func newDurable(t *testing.T, nodes int, seed uint64, change func(*raft.Config)) *Cluster[*Journal, int] {
+// newJournals is New with journals that may be durable by themselves.
+func newJournals(t *testing.T, nodes int, seed uint64, durable bool, change func(*raft.Config)) *Cluster[*Journal, int] {
 	cfg := calm(nodes)
-	cfg.durable = true
+	cfg.durable = durable
 	change(&cfg.raft)
 	c := &Cluster[*Journal, int]{t, newEngine(tape.FromSeed(seed), cfg, host[*Journal, int](func() *Journal { return new(Journal) }))}
 	for _, n := range c.e.nodes {
@@ -31,8 +31,7 @@ func TestScenarioL18StorageAndStateMachineAreOneWhereverThePowerGoes(t *testing.
 		t.Run(fmt.Sprint("durable by itself ", durable), func(t *testing.T) {
 			reopened := 0
 			for write := uint64(1); ; write++ {
-				c := newDurable(t, 3, write, func(cfg *raft.Config) { cfg.SnapshotEntries, cfg.TrailingEntries = 5, -1 })
-				c.e.cfg.durable = durable
+				c := newJournals(t, 3, write, durable, func(cfg *raft.Config) { cfg.SnapshotEntries, cfg.TrailingEntries = 5, -1 })
 				c.Elect(1)
 				victim := c.node(2)
 				for i := range 8 {

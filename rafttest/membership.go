@@ -186,8 +186,10 @@ func (e *engine) settled() bool {
 	return v.Commit >= v.MembershipIndex && memberchange.Settled(v.Membership)
 }
 
-// dismissed says that who runs and is no member has no part in anything, and
-// has not heard that it was removed: it waits to be added, or believes so.
+// dismissed says that who runs and is no member has no part in anything: it has
+// not heard that it was removed, and waits to be added, or believes so; or it
+// campaigns, and all those whom it asks are gone as well, so that nobody is
+// disturbed, and nobody can tell it.
 func (e *engine) dismissed() bool {
 	var v bridge.View
 	members := e.membership()
@@ -195,7 +197,11 @@ func (e *engine) dismissed() bool {
 		if memberchange.Has(members, n.id) || !n.running() {
 			continue
 		}
-		if bridge.Inspect(n.replica.Core(), &v); v.Removed || v.Deadline != int64(raft.Never) {
+		bridge.Inspect(n.replica.Core(), &v)
+		heard := v.Deadline != int64(raft.Never) && slices.ContainsFunc(v.Membership.Members, func(m raft.Member) bool {
+			return (m.Voter || m.Outgoing) && memberchange.Has(members, m.ID)
+		})
+		if v.Removed || heard {
 			return false
 		}
 	}

@@ -59,6 +59,7 @@ type node struct {
 // hostedMachine is the user's state machine in a node.
 type hostedMachine interface {
 	raft.StateMachine[any]
+	raft.StateHasher
 	position() position // of what has been applied
 	content() ([]byte, error)
 }
@@ -149,7 +150,11 @@ func (n *node) boot() (err error) {
 	if n.founder {
 		cfg.Bootstrap = n.e.founders()
 	}
-	n.replica, err = bridge.Start(cfg, n.machine, environment{n})
+	var machine raft.StateMachine[any] = n.machine
+	if n.e.cfg.durable {
+		machine = durableMachine{n.machine}
+	}
+	n.replica, err = bridge.Start(cfg, machine, environment{n})
 	return err
 }
 
@@ -205,10 +210,10 @@ func (n *node) end() {
 		return
 	}
 	n.up, n.dying, n.paused, n.closing = false, false, false, false
-	n.life++
 	if n.transport != nil {
-		n.transport.Close()
+		n.transport.Close() // what it tells this life is not for the next one
 	}
+	n.life++
 	n.e.calls.crashed(n)
 	n.replica, n.handler, n.transport, n.log = nil, nil, nil, nil
 	n.deferred, n.unread, n.acks = nil, nil, nil

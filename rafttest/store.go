@@ -57,11 +57,7 @@ func (m *machine[M, R]) open() error {
 	return m.sm.Apply(entries, make([]R, count))
 }
 
-// LastApplied makes machines DurableStateMachines: of those that are not, it
-// says that they are empty.
-func (m *machine[M, R]) LastApplied() raft.Index {
-	if !m.n.e.cfg.durable {
-		return 0
-	}
-	return m.pos.index
-}
+// durableMachine makes a machine that has a store a raft.DurableStateMachine.
+type durableMachine struct{ hostedMachine }
+
+func (m durableMachine) LastApplied() raft.Index { return m.position().index }

@@ -99,8 +99,8 @@ func (c *Client[R]) ID() ID { return c.id }
 //
 // Beside the first two stands the cause: ctx.Err(), ErrExpired, ErrMalformed
 // where the node has no Machine that understands this package, raft.ErrTooLarge,
-// or raft.ErrClosed and raft.ErrStopped where the client or all proposers have
-// ended. After ErrExpired a new session is needed.
+// or raft.ErrClosed, raft.ErrStopped and raft.ErrRemoved where the client or all
+// proposers have ended. After ErrExpired a new session is needed.
 func (c *Client[R]) Propose(ctx context.Context, payload []byte) (R, error) {
 	var none R
 	sequence, err := c.begin(ctx)

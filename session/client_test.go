@@ -137,6 +137,10 @@ func TestClientErrors(t *testing.T) {
 			[]reply{fails(raft.ErrClosed)},
 			[]error{raft.ErrNotCommitted, raft.ErrClosed}, []error{raft.ErrOutcomeUnknown},
 		},
+		"all nodes were removed": {
+			[]reply{fails(raft.ErrRemoved)},
+			[]error{raft.ErrNotCommitted, raft.ErrRemoved}, []error{raft.ErrOutcomeUnknown, context.DeadlineExceeded},
+		},
 		"a node ends in the middle": {
 			[]reply{fails(raft.ErrOutcomeUnknown, raft.ErrStopped), fails(raft.ErrStopped)},
 			[]error{raft.ErrOutcomeUnknown, raft.ErrStopped}, []error{raft.ErrNotCommitted},
@@ -231,6 +235,30 @@ func TestClientPausesLongerAndLonger(t *testing.T) {
 		require.ErrorIs(t, err, raft.ErrNotCommitted)
 		require.Greater(t, p.calls, 60)
 		require.Less(t, p.calls, 300)
+	})
+}
+
+// A session that expires between two proposals of a command: the client cannot
+// know any more whether the first was applied, nor is the second.
+func TestClientWhoseSessionExpiresBeforeTheRepeat(t *testing.T) {
+	virtual(t, func(t *testing.T, ctx context.Context) {
+		for _, outcome := range []error{raft.ErrOutcomeUnknown, raft.ErrNotCommitted} {
+			limits := Limits{MaxSessions: 1}
+			c, p := scriptedClient(t, Options{Limits: limits})
+			p.script(func(ctx context.Context, b []byte) (Result[string], error) {
+				if outcome == raft.ErrOutcomeUnknown {
+					p.applies(nil)(ctx, b)
+				}
+				p.open(limits)
+				return Result[string]{}, outcome
+			})
+			_, err := c.Propose(ctx, []byte("a"))
+			require.ErrorIs(t, err, outcome)
+			require.ErrorIs(t, err, ErrExpired)
+			require.Len(t, p.journal.all(), map[error]int{raft.ErrOutcomeUnknown: 1}[outcome])
+			_, err = c.Propose(ctx, []byte("b"))
+			require.ErrorIs(t, err, raft.ErrNotCommitted, "it is not even proposed")
+		}
 	})
 }
 

@@ -111,10 +111,12 @@ func (p *place) Propose(ctx context.Context, command []byte) (session.Result[uin
 
 func (p *place) start(t *testing.T, network *inmem.Network, members []raft.Member) {
 	transport, counts := network.Transport(p.id), &tally{counts: map[uint64]uint64{}}
+	machine, err := session.New(counts, numberCodec{})
+	require.NoError(t, err)
 	node, err := raft.Start(raft.Config{
 		ID: p.id, Storage: p.storage, Transport: transport, Bootstrap: members,
 		SnapshotEntries: 50, TrailingEntries: 5,
-	}, session.New(counts, numberCodec{}))
+	}, machine)
 	require.NoError(t, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()

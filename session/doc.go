@@ -12,12 +12,13 @@
 //
 // # Two halves
 //
-// Machine decorates a service's raft.StateMachine. It is given to raft.Start in
-// the service's place, and keeps, as a part of the replicated state, a table of
-// sessions: which commands of each have been applied, and with what result.
-// The service has to provide a Codec for its results, since they are in the
-// table and in snapshots. A service whose state is durable by itself uses
-// DurableMachine, which stores the table in the same transactions.
+// Machine decorates a service's raft.StateMachine, see New. It is given to
+// raft.Start in the service's place, and keeps, as a part of the replicated
+// state, a table of sessions: which commands of each have been applied, and with
+// what result. The service has to provide a Codec for its results, since they
+// are in the table and in snapshots. For a service whose state is durable by
+// itself there is DurableMachine, see NewDurable, which stores the table in the
+// same transactions.
 //
 // Client is the other half: it opens a session, numbers the commands, proposes
 // each until it knows the outcome, and says which results it does not need any
@@ -54,8 +55,17 @@
 // least that much time has passed since the entry that opened it, and session
 // time, which is part of the replicated state, moves forward to there. It never
 // runs ahead of real time, unless a client's clock does, and it stands still
-// while no session is used. A client that is idle calls Client.KeepAlive now
-// and then, more often than TTL.
+// while no session is used. It catches up, at once, when a session is used that
+// was there before; then those that were used while it was behind have grown
+// older than they are. So a client that is idle calls Client.KeepAlive much more
+// often than TTL: where all use their sessions every tenth of it, none expires
+// more than that tenth, and the time that a proposal takes, too early.
+//
+// # Comparison of states
+//
+// Where the service is a raft.StateHasher, so is what New and NewDurable return:
+// raft.Config.CompareStateEvery then finds a replica whose sessions have
+// diverged, as well as one whose service has.
 //
 // # Limits
 //

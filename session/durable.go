@@ -30,7 +30,8 @@ type Durable[R any] interface {
 	// ends with its error if there is one. The value is yield's to keep.
 	Records(yield func(key uint64, value []byte) error) error
 
-	// Snapshot captures the data, the records and LastApplied.
+	// Snapshot captures the data, the records and LastApplied. What it returns
+	// can be written more than once, see raft.DurableStateMachine.
 	Snapshot() (io.WriterTo, error)
 
 	// Restore replaces them all, in one transaction.
@@ -53,7 +54,9 @@ type Change struct {
 	Value []byte // nil: delete
 }
 
-// DurableMachine is a Machine for a state machine that is durable by itself.
+// DurableMachine is a Machine for a state machine that is durable by itself. Its
+// snapshots are those of that state machine, so all replicas of a group use the
+// same of the two.
 type DurableMachine[R any] struct {
 	ledger[R]
 	inner Durable[R]
@@ -61,8 +64,21 @@ type DurableMachine[R any] struct {
 }
 
 // NewDurable decorates a state machine that is durable by itself, and loads
-// its sessions. The error is ErrCorrupt if its records make no table.
-func NewDurable[R any](inner Durable[R], codec Codec[R]) (*DurableMachine[R], error) {
+// its sessions. What it returns is a *DurableMachine or, if inner is a
+// raft.StateHasher, one that is a StateHasher too, as New has it. The error is
+// ErrCorrupt if the records make no table.
+func NewDurable[R any](inner Durable[R], codec Codec[R]) (raft.DurableStateMachine[Result[R]], error) {
+	m, err := newDurable(inner, codec)
+	if err != nil {
+		return nil, err
+	}
+	if h, ok := inner.(raft.StateHasher); ok {
+		return &hashedDurableMachine[R]{m, h}, nil
+	}
+	return m, nil
+}
+
+func newDurable[R any](inner Durable[R], codec Codec[R]) (*DurableMachine[R], error) {
 	m := &DurableMachine[R]{ledger: ledger[R]{codec: codec}, inner: inner}
 	if err := m.load(); err != nil {
 		return nil, err

@@ -80,9 +80,17 @@ func (s *store) Records(yield func(key uint64, value []byte) error) error {
 	return nil
 }
 
+// captured can be written more than once.
+type captured []byte
+
+func (c captured) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c)
+	return int64(n), err
+}
+
 func (s *store) Snapshot() (io.WriterTo, error) {
 	b, err := json.Marshal(s.data)
-	return bytes.NewBuffer(b), err
+	return captured(b), err
 }
 
 func (s *store) Restore(r io.Reader) error {
@@ -112,7 +120,7 @@ func newDurableReplica(t testing.TB) *durableReplica {
 
 func (r *durableReplica) start() {
 	r.t.Helper()
-	machine, err := NewDurable[string](r.store, stringCodec{})
+	machine, err := newDurable[string](r.store, stringCodec{})
 	require.NoError(r.t, err)
 	r.machine = machine
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"strconv"
-	"strings"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/session"
@@ -63,7 +62,15 @@ func (s *savings) Records(yield func(key uint64, value []byte) error) error {
 	return nil
 }
 
-func (s *savings) Snapshot() (io.WriterTo, error) { return strings.NewReader(s.file), nil }
+func (s *savings) Snapshot() (io.WriterTo, error) { return captured(s.file), nil }
+
+// captured can be written more than once, which a strings.Reader cannot.
+type captured string
+
+func (c captured) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, string(c))
+	return int64(n), err
+}
 
 func (s *savings) Restore(r io.Reader) error {
 	b, err := io.ReadAll(r)
@@ -74,7 +81,7 @@ func (s *savings) Restore(r io.Reader) error {
 // The machine is given to raft.Start. Here it is shown by itself, and restarted.
 func ExampleNewDurable() {
 	disk := &savings{}
-	start := func() *session.DurableMachine[int] {
+	start := func() raft.DurableStateMachine[session.Result[int]] {
 		machine, err := session.NewDurable(disk, balances{})
 		if err != nil {
 			log.Fatal(err)

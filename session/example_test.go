@@ -59,12 +59,16 @@ func (l *lossy) Propose(ctx context.Context, command []byte) (session.Result[int
 func Example() {
 	network := inmem.NewNetwork(inmem.Options{})
 	defer network.Close()
+	machine, err := session.New(&account{}, balances{})
+	if err != nil {
+		log.Fatal(err)
+	}
 	node, err := raft.Start(raft.Config{
 		ID:        1,
 		Storage:   memory.New(),
 		Transport: network.Transport(1),
 		Bootstrap: []raft.Member{{ID: 1, Address: "here"}},
-	}, session.New(&account{}, balances{})) // in place of &account{}
+	}, machine) // in place of &account{}
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -92,12 +96,16 @@ func Example() {
 func ExamplePlain() {
 	network := inmem.NewNetwork(inmem.Options{})
 	defer network.Close()
+	machine, err := session.New(&account{}, balances{})
+	if err != nil {
+		log.Fatal(err)
+	}
 	node, err := raft.Start(raft.Config{
 		ID:        1,
 		Storage:   memory.New(),
 		Transport: network.Transport(1),
 		Bootstrap: []raft.Member{{ID: 1, Address: "here"}},
-	}, session.New(&account{}, balances{}))
+	}, machine)
 	if err != nil {
 		log.Fatal(err)
 	}

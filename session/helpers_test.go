@@ -81,7 +81,7 @@ type replica struct {
 
 func newReplica(t testing.TB) *replica {
 	j := &journal{}
-	return &replica{t: t, Machine: New[string](j, stringCodec{}), journal: j, next: 1}
+	return &replica{t: t, Machine: newMachine[string](j, stringCodec{}), journal: j, next: 1}
 }
 
 // apply applies commands in one batch.

@@ -22,9 +22,10 @@ type Limits struct {
 	// asks for it, that ends with ErrResultNotKept. Where MaxInFlight
 	// results fit, this never happens.
 	MaxResultBytes int
-	// TTL is how long a session lives, in session time, after its last use:
-	// it may be longer in real time, but not shorter. It is counted in
-	// milliseconds.
+	// TTL is how long a session lives, in session time, after its last use.
+	// In real time that may be longer. It is shorter by as much as session
+	// time was behind at that use, see the package's text on expiry. It is
+	// counted in milliseconds.
 	TTL time.Duration
 }
 

@@ -20,9 +20,25 @@ type Machine[R any] struct {
 	inner raft.StateMachine[R]
 }
 
-// New decorates a state machine. For one that is durable by itself, with a
-// LastApplied, see NewDurable.
-func New[R any](inner raft.StateMachine[R], codec Codec[R]) *Machine[R] {
+// New decorates a state machine. What it returns is a *Machine or, if inner is a
+// raft.StateHasher, one that is a StateHasher too. Its hash covers the sessions
+// as well, so takes longer the more there are.
+//
+// The error is a *raft.ConfigError if inner is a raft.DurableStateMachine: its
+// sessions would be lost where its data is not, and repeats applied again. See
+// NewDurable for those.
+func New[R any](inner raft.StateMachine[R], codec Codec[R]) (raft.StateMachine[Result[R]], error) {
+	if _, durable := inner.(raft.DurableStateMachine[R]); durable {
+		return nil, &raft.ConfigError{Field: "session state machine", Reason: "must not have a method LastApplied: see session.NewDurable"}
+	}
+	m := newMachine(inner, codec)
+	if h, ok := inner.(raft.StateHasher); ok {
+		return &hashedMachine[R]{m, h}, nil
+	}
+	return m, nil
+}
+
+func newMachine[R any](inner raft.StateMachine[R], codec Codec[R]) *Machine[R] {
 	return &Machine[R]{ledger: ledger[R]{codec: codec, table: newTable()}, inner: inner}
 }
 

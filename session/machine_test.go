@@ -239,7 +239,7 @@ func TestMalformedCommands(t *testing.T) {
 }
 
 func TestApplyFailsWithTheService(t *testing.T) {
-	m := New[string](failing{}, stringCodec{})
+	m := newMachine[string](failing{}, stringCodec{})
 	require.ErrorIs(t, m.Apply(entriesFrom(1, Plain(nil)), make([]Result[string], 1)), errBroken)
 	_, err := m.Snapshot()
 	require.ErrorIs(t, err, errBroken)
@@ -282,4 +282,20 @@ func TestStatusErrors(t *testing.T) {
 		seen[s.Err()] = true
 	}
 	require.ErrorContains(t, Status(77).Err(), "77")
+}
+
+// What the package's text on expiry says of session time that was behind: it is
+// the use of an older session by which it catches up, and those that were used
+// meanwhile are then older by that much. A client that uses its session often
+// keeps that small.
+func TestSessionTimeCatchesUp(t *testing.T) {
+	limits := Limits{TTL: 100 * time.Millisecond}
+	for pause, expected := range map[uint64]Status{50: OK, 101: Expired} {
+		r := newReplica(t)
+		older := r.open(limits)
+		// For a while no session is used, and then one is opened.
+		newer := r.open(limits)
+		require.Equal(t, answer(OK), r.one(at(kindKeepAlive, older, 1, pause)))
+		require.Equal(t, answer(expected), r.one(at(kindKeepAlive, newer, 1, 1)), "a pause of %d ms", pause)
+	}
 }

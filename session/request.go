@@ -77,7 +77,7 @@ func (r *request) failed(err error, proposers int) (final bool) {
 	case errors.Is(err, raft.ErrOutcomeUnknown):
 		r.unknown = true
 	case errors.Is(err, raft.ErrNotCommitted), errors.Is(err, raft.ErrOverloaded), errors.Is(err, raft.ErrNotLeader):
-	case errors.Is(err, raft.ErrClosed), errors.Is(err, raft.ErrStopped):
+	case errors.Is(err, raft.ErrClosed), errors.Is(err, raft.ErrStopped), errors.Is(err, raft.ErrRemoved):
 		r.refused++
 		return r.refused == proposers
 	default:

@@ -258,7 +258,7 @@ func BenchmarkSnapshot(b *testing.B) {
 
 func BenchmarkApply(b *testing.B) {
 	const sessions, batch = 1000, 100
-	m := New[string](nothing{}, stringCodec{})
+	m := newMachine[string](nothing{}, stringCodec{})
 	results := make([]Result[string], sessions)
 	commands := make([][]byte, sessions)
 	for i := range commands {

@@ -151,6 +151,18 @@ func (t *table) expire() {
 	}
 }
 
+// byUse yields the sessions in the order of their last use. The table must not
+// change meanwhile.
+func (t *table) byUse() iter.Seq[*session] {
+	return func(yield func(*session) bool) {
+		for slot := t.order.oldest(); slot != 0; slot = t.order.next[slot] {
+			if !yield(t.at(slot)) {
+				return
+			}
+		}
+	}
+}
+
 // capture returns the sessions as they are now, in no order. They are not
 // changed any more.
 func (t *table) capture() iter.Seq[*session] {

@@ -217,3 +217,31 @@ var outcomes = []Mutation{
 		By:    []*Engine{test(".", "TestScenarioE10RemovalHeardOfAfterTheReturn")},
 	},
 }
+
+// Of package session.
+var sessions = []Mutation{
+	{
+		ID: "X1", File: "session/ledger.go", Func: "ledger.judge",
+		Find: "if sequence < s.acknowledged {", Replace: "if false {",
+		Wrong: "a late repeat of a command whose result is not kept any more is applied again",
+		By:    []*Engine{test("./session", "TestSessionsUnderFaults")},
+	},
+	{
+		ID: "X2", File: "session/table.go", Func: "table.use",
+		Find: "t.note(s.id)", Replace: "",
+		Wrong: "the sessions that are stored are behind the data: after a power loss, a repeat is applied again",
+		By:    []*Engine{test("./session", "TestDurableMachineWhereverThePowerFails")},
+	},
+	{
+		ID: "X3", File: "session/snapshot.go", Func: "decodeHead",
+		Find: "t.now, t.limits = d.number(maxNumber), d.limits()", Replace: "t.now = d.number(maxNumber); d.limits()",
+		Wrong: "sessions expire earlier or later on replicas that were sent a snapshot",
+		By:    []*Engine{test("./session", "TestSessionsUnderFaults")},
+	},
+	{
+		ID: "X4", File: "session/hash.go", Func: "table.hash",
+		Find: "write(b)", Replace: "",
+		Wrong: "a replica whose sessions alone have diverged is not found",
+		By:    []*Engine{test("./session", "TestDivergedSessionsAreFound")},
+	},
+}

@@ -24,7 +24,7 @@ type Mutation struct {
 	// ID names it: by the row of SCENARIOS.md, with a letter where one row
 	// hides several wrong lines, or, where it breaks a rule of DESIGN.md that
 	// has no row, by a prefix of its own: C for the core, R for the replica,
-	// W for the WAL.
+	// W for the WAL, X for package session (exactly once).
 	ID string
 	// File is the file's path in the module, and Func the function in it:
 	// "name", or "Receiver.name".
@@ -46,5 +46,5 @@ type Budget struct {
 
 // All returns all mutations, in the order of the table.
 func All() []Mutation {
-	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, leases, priorities, marks, window, forwards, outcomes, walWrites, walRecovery)
+	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, leases, priorities, marks, window, forwards, outcomes, sessions, walWrites, walRecovery)
 }
