@@ -48,7 +48,7 @@ var memberships = []Mutation{
 		ID: "C91", File: "change.go", Func: "Raft.advanceMembership",
 		Find: "case isJoint(m):", Replace: "case isJoint(m) && r.members.selfVoter:",
 		Wrong: "a leader resigns before it leaves the joint membership (E4, E5)",
-		By:    []*Engine{Core},
+		By:    []*Engine{test(".", "TestScenarioE5LeaderThatDoesNotVoteAnyMoreHandsOver")},
 	},
 	{
 		ID: "C92", File: "change.go", Func: "Raft.caughtUp",
