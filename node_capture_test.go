@@ -187,8 +187,8 @@ func TestCloseWhileDurableStateIsSent(t *testing.T) {
 		}
 		_, err := c.nodes[0].TakeSnapshot(ctx)
 		require.NoError(t, err)
-		captured := 0
-		c.journals[0].capture = func() error { captured++; return nil }
+		var captured atomic.Int32
+		c.journals[0].capture = func() error { captured.Add(1); return nil }
 		var learners []raft.Change
 		for range 2 {
 			at := c.join()
@@ -197,13 +197,13 @@ func TestCloseWhileDurableStateIsSent(t *testing.T) {
 		require.NoError(t, c.nodes[0].ChangeMembership(ctx, learners...))
 		began := time.Now()
 		for c.journals[1].restored()+c.journals[2].restored() == 0 {
-			require.Less(t, captured, 2, "one at a time")
+			require.Less(t, captured.Load(), int32(2), "one at a time")
 			time.Sleep(time.Second / 4) // virtual
 		}
 		require.InDelta(t, 8, time.Since(began).Seconds(), 1, "4 s for either run")
 
 		time.Sleep(6 * time.Second) // virtual: into the second run
-		require.Equal(t, 2, captured)
+		require.EqualValues(t, 2, captured.Load())
 		began = time.Now()
 		require.NoError(t, c.nodes[0].Close(ctx))
 		require.Less(t, time.Since(began), 2*raft.DefaultElectionTimeout)
