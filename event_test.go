@@ -135,19 +135,20 @@ func TestOnEventTellsALifeInOrder(t *testing.T) {
 // A listener may ask the node things.
 func TestOnEventMayCallTheNode(t *testing.T) {
 	virtual(t, func(t *testing.T, ctx context.Context) {
-		var node atomic.Pointer[raft.Node[int]]
-		answers := make(chan error, 1)
+		var node *raft.Node[int]
+		started, answers := make(chan struct{}), make(chan error, 1)
 		c := newCluster(t, 1, func(cfg *raft.Config) {
 			cfg.OnEvent = func(e raft.Event) {
 				if e.Kind == raft.EventMembership {
-					time.Sleep(time.Millisecond) // virtual: until node is stored
-					node.Load().Status()
-					_, err := node.Load().Propose(ctx, []byte("from the listener"))
+					<-started
+					node.Status()
+					_, err := node.Propose(ctx, []byte("from the listener"))
 					answers <- err
 				}
 			}
 		})
-		node.Store(c.nodes[0])
+		node = c.nodes[0]
+		close(started)
 		require.NoError(t, <-answers)
 	})
 }
