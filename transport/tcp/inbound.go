@@ -152,14 +152,16 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 		read += uint64(n)
 		t.counters.bytesReceived.Add(uint64(n))
 
-		err = t.gather(&batch, l.reader, hello.From.Node)
-		if messages := batch.Messages(); len(messages) > 0 {
-			t.handler.Deliver(messages)
-			t.counters.messagesReceived.Add(uint64(len(messages)))
-			batch.Reset()
-		}
-		if err != nil {
-			return err
+		for more := true; more; {
+			more, err = t.gather(&batch, l.reader, hello.From.Node)
+			if messages := batch.Messages(); len(messages) > 0 {
+				t.handler.Deliver(messages)
+				t.counters.messagesReceived.Add(uint64(len(messages)))
+				batch.Reset()
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if now := time.Now(); now.Sub(lastAlive) >= wire.AliveInterval {
 			lastAlive = now
@@ -170,24 +172,26 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 	}
 }
 
-// gather adds to batch all messages that have arrived completely.
-func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) error {
-	for {
+// gather adds to batch the messages that have arrived completely: all of them,
+// or as many as are handed over together, and then there may be more.
+func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) (more bool, err error) {
+	for !batch.Full() {
 		f, ok, err := reader.Next()
 		if !ok || err != nil {
-			return err
+			return false, err
 		}
 		switch f.Kind {
 		case wire.KindPing:
 			continue
 		case wire.KindMessage:
 		default:
-			return &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
+			return false, &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
 		}
 		if err := t.addMessage(batch, f.Payload, from); err != nil {
-			return err
+			return false, err
 		}
 	}
+	return true, nil
 }
 
 // addMessage decodes a message that came from a node.

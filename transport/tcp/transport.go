@@ -18,7 +18,7 @@ import (
 // the Handler except Send and SetPeer.
 type Transport struct {
 	opts      Options
-	versions  wire.Versions
+	side      wire.Side // Identity is set by Start
 	log       *zap.Logger
 	listener  net.Listener
 	advertise string
@@ -71,7 +71,7 @@ func newTransport(listener net.Listener, opts Options) *Transport {
 	}
 	t := &Transport{
 		opts:      opts,
-		versions:  wire.Supported(),
+		side:      wire.Ours(raft.Identity{}),
 		log:       opts.Logger,
 		listener:  listener,
 		advertise: opts.Advertise,
@@ -111,6 +111,7 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return fmt.Errorf("raft/tcp: Start was called before")
 	}
 	t.started, t.self, t.handler = true, self, h
+	t.side.Identity = self
 	t.log = t.log.With(zap.Uint64("node", uint64(self.Node)))
 	t.group.Go(func() { t.notifier.run(t.ctx, h) })
 	t.group.Go(t.accept)
