@@ -99,13 +99,16 @@ func (n *Network) remove() {
 // Address returns the IP address of a host.
 func (n *Network) Address(host int) string { return n.hosts[host-1].address }
 
-// Command prepares a program to be run on a host. It is killed when the process
-// of the test ends, however that ends.
-func (n *Network) Command(host int, program string, args ...string) *exec.Cmd {
-	// ip becomes the program, with the same process id.
-	cmd := exec.Command("ip", append([]string{"netns", "exec", n.hosts[host-1].name, program}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
+// Command returns what prepares programs to be run on a host, as exec.Command
+// does. They are killed when the process of the test ends, however that ends.
+func (n *Network) Command(host int) func(program string, args ...string) *exec.Cmd {
+	name := n.hosts[host-1].name
+	return func(program string, args ...string) *exec.Cmd {
+		// ip becomes the program, with the same process id.
+		cmd := exec.Command("ip", append([]string{"netns", "exec", name, program}, args...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}
 }
 
 // Unplug takes a host's cable out of the switch: it sees so, and neither hears

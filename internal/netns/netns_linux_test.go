@@ -67,7 +67,7 @@ type peer struct {
 }
 
 func startPeer(t *testing.T, n *Network, host int) *peer {
-	p := &peer{t: t, lines: make(chan string, 100), cmd: n.Command(host, os.Args[0])}
+	p := &peer{t: t, lines: make(chan string, 100), cmd: n.Command(host)(os.Args[0])}
 	p.cmd.Env = append(os.Environ(), runsOnHost+"=1")
 	p.cmd.Stderr = os.Stderr
 	input, err := p.cmd.StdinPipe()
