@@ -1,13 +1,9 @@
 package tcp
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
@@ -19,85 +15,6 @@ type source struct {
 	current *link
 	users   int           // connections, the replaced ones that have not ended included
 	turn    chan struct{} // held by the one that delivers, so that no two do at once
-}
-
-// accept takes connections until the listener is closed.
-func (t *Transport) accept() {
-	for {
-		conn, err := t.listener.Accept()
-		switch {
-		case err == nil:
-			t.admit(conn)
-		case t.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return
-		default: // no file descriptors left, as a rule
-			t.log.Warn("cannot accept connections", zap.Error(err))
-			select {
-			case <-t.ctx.Done():
-			case <-time.After(minBackoff):
-			}
-		}
-	}
-}
-
-// admit serves a connection in a goroutine of its own, or closes it if there
-// are too many.
-func (t *Transport) admit(conn net.Conn) {
-	l := newLink(conn)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || t.handshakes >= maxHandshakes || len(t.incoming) >= t.opts.MaxConnections {
-		t.counters.refused.Add(1)
-		conn.Close()
-		return
-	}
-	t.handshakes++
-	t.admitted++
-	l.number = t.admitted
-	t.incoming[l] = struct{}{}
-	t.group.Go(func() {
-		t.serve(l)
-		l.close()
-		t.mu.Lock()
-		delete(t.incoming, l)
-		t.mu.Unlock()
-	})
-}
-
-// serve is the whole life of an incoming connection.
-func (t *Transport) serve(l *link) {
-	hello, err := t.receive(l)
-	t.mu.Lock()
-	t.handshakes--
-	t.mu.Unlock()
-	address := zap.Stringer("address", l.raw.RemoteAddr())
-	if err != nil {
-		t.countFailure(err)
-		t.log.Warn("refused a connection", address, zap.Error(err))
-		return
-	}
-	t.counters.accepted.Add(1)
-	from := zap.Uint64("peer", uint64(hello.From.Node))
-	t.log.Debug("accepted a connection", from, address)
-	if hello.Purpose == wire.ForSnapshot {
-		err = t.receiveSnapshot(l, hello.From.Node)
-	} else {
-		err = t.receiveMessages(l, hello)
-	}
-	t.countFailure(err)
-	if t.ctx.Err() == nil && err != nil && err != io.EOF {
-		t.log.Warn("connection from peer ended", from, address, zap.Error(err))
-	}
-}
-
-func (t *Transport) countFailure(err error) {
-	var refused *HandshakeError
-	switch {
-	case errors.As(err, &refused):
-		t.counters.refused.Add(1)
-	case isGarbage(err):
-		t.counters.garbage.Add(1)
-	}
 }
 
 // receiveMessages delivers messages until the connection ends. Of a node with
