@@ -70,7 +70,8 @@ func Listen(address string, opts Options) (*Transport, error) {
 	return newTransport(listener, security, opts), nil
 }
 
-// newTransport returns a transport that accepts from listener.
+// newTransport returns a transport for a listener that it owns from now on, and
+// for options that are valid and complete.
 func newTransport(listener net.Listener, security *security, opts Options) *Transport {
 	t := &Transport{
 		opts:      opts,
@@ -127,7 +128,7 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 	t.secureAs(self)
 	delete(t.peers, self.Node)
 	for _, p := range t.peers {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 	return nil
 }
@@ -151,7 +152,7 @@ func isLoopback(addr net.Addr) bool {
 }
 
 // SetPeer gives the address of a node, which is dialed at once, whether or not
-// there is something to send; a connection to another address is closed. An
+// there is something to send; connections to another address are closed. An
 // empty address forgets the node: its connections are closed, both ways, and
 // what waits to be sent to it is dropped. SetPeer does not block.
 func (t *Transport) SetPeer(id raft.NodeID, address string) {
@@ -170,8 +171,8 @@ func (t *Transport) SetPeer(id raft.NodeID, address string) {
 	}
 	if address != "" {
 		t.addPeer(newPeer(t, id, address))
-	} else if s := t.sources[id]; s != nil && s.current != nil {
-		s.current.close()
+	} else if s := t.sources[id]; s != nil {
+		s.close()
 	}
 }
 
@@ -195,11 +196,18 @@ func (t *Transport) learnPeer(id raft.NodeID, address string) {
 func (t *Transport) addPeer(p *peer) {
 	t.peers[p.id] = p
 	if t.started {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 }
 
-// endPeer ends p's connection. mu is held.
+// dialPeer starts p's senders. mu is held.
+func (t *Transport) dialPeer(p *peer) {
+	for _, s := range p.senders {
+		t.group.Go(s.run)
+	}
+}
+
+// endPeer ends p's connections. mu is held.
 func (t *Transport) endPeer(p *peer) {
 	delete(t.peers, p.id)
 	p.cancel()
@@ -209,7 +217,10 @@ func (t *Transport) endPeer(p *peer) {
 // message is dropped, and Handler.Unreachable called for its To, when that is
 // not a known peer, when its queue is full, when the message is larger than
 // Options.MaxFrameBytes, and when no connection can be made. Messages to one
-// node arrive in order; those of a connection that breaks may be lost.
+// node arrive in order, except that votes, heartbeats, acknowledgements and
+// other small messages for which elections, leases or reads wait go another way
+// than those that carry entries, and overtake them; those of a connection that
+// breaks may be lost.
 //
 // Before Start and after Close, Send does nothing.
 func (t *Transport) Send(messages []raft.Message) {
@@ -232,7 +243,7 @@ func (t *Transport) Send(messages []raft.Message) {
 func (t *Transport) sendTo(id raft.NodeID, messages []raft.Message) {
 	dropped := len(messages)
 	if p := t.peers[id]; p != nil {
-		dropped = p.out.add(messages)
+		dropped = p.add(messages)
 	}
 	if dropped > 0 {
 		t.counters.messagesDropped.Add(uint64(dropped))

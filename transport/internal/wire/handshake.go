@@ -33,6 +33,7 @@ type Purpose uint8
 const (
 	ForMessages Purpose = 1
 	ForSnapshot Purpose = 2
+	ForUrgent   Purpose = 3 // messages that must not wait behind those with entries
 )
 
 // Status is the answer to a Hello: accepted, or why not.
@@ -232,7 +233,7 @@ func Answer(self Side, h Hello) Welcome {
 		w.Status = WrongNode
 	case h.From.Node == self.Identity.Node || h.From.Node == 0:
 		w.Status = SameNode
-	case h.Purpose != ForMessages && h.Purpose != ForSnapshot:
+	case h.Purpose < ForMessages || h.Purpose > ForUrgent:
 		w.Status = WrongPurpose
 	}
 	return w
