@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -142,7 +143,9 @@ func (t *Transport) serve(l *link) {
 	address := zap.Stringer("address", l.raw.RemoteAddr())
 	if err != nil {
 		t.countStranger(err, displaced)
-		t.log.Warn("refused a connection", address, zap.Error(err))
+		if more, ok := t.refusals.take(time.Now()); ok {
+			t.log.Warn("refused a connection", address, zap.Error(err), zap.Int("unlogged", more))
+		}
 		return
 	}
 	t.counters.accepted.Add(1)
@@ -158,10 +161,38 @@ func (t *Transport) serve(l *link) {
 		t.counters.garbage.Add(1)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.counters.timedOut.Add(1)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		t.counters.abandoned.Add(1)
 	}
 	if t.ctx.Err() == nil && err != nil && err != io.EOF {
 		t.log.Warn("connection from peer ended", from, address, zap.Error(err))
 	}
+}
+
+// logBudget keeps strangers from filling a disk with what is logged of them.
+type logBudget struct {
+	mu      sync.Mutex
+	second  time.Time // when the current one began
+	spent   int       // lines in it
+	skipped int       // lines that were not logged since the last one that was
+}
+
+const refusalsPerSecond = 10
+
+// take says whether one more line may be logged, and how many were not before.
+func (b *logBudget) take(now time.Time) (skipped int, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.second) >= time.Second {
+		b.second, b.spent = now, 0
+	}
+	if b.spent == refusalsPerSecond {
+		b.skipped++
+		return 0, false
+	}
+	b.spent++
+	skipped, b.skipped = b.skipped, 0
+	return skipped, true
 }
 
 // countStranger counts a connection that was never welcome.

@@ -62,15 +62,9 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 	var read uint64
 	var lastAlive time.Time
 	for {
-		n, err := l.fill(t.opts.PeerTimeout)
-		if err != nil {
-			return err
-		}
-		read += uint64(n)
-		t.counters.bytesReceived.Add(uint64(n))
-
-		for more := true; more; {
-			more, err = t.gather(&batch, l.reader, hello.From.Node)
+		for more := true; more; { // even at first: some may have come with the hello
+			var err error
+			more, err = t.gather(&batch, l, hello.From.Node)
 			if messages := batch.Messages(); len(messages) > 0 {
 				t.handler.Deliver(messages)
 				t.counters.messagesReceived.Add(uint64(len(messages)))
@@ -80,25 +74,34 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 				return err
 			}
 		}
-		if now := time.Now(); now.Sub(lastAlive) >= wire.AliveInterval {
+		if now := time.Now(); read > 0 && now.Sub(lastAlive) >= wire.AliveInterval {
 			lastAlive = now
 			if err := l.write(wire.AppendUint64(nil, wire.KindAlive, read), t.opts.PeerTimeout); err != nil {
 				return err
 			}
 		}
+		n, err := l.fill(t.opts.PeerTimeout)
+		if err != nil {
+			return err
+		}
+		read += uint64(n)
+		t.counters.bytesReceived.Add(uint64(n))
 	}
 }
 
 // gather adds to batch the messages that have arrived completely: all of them,
 // or as many as are handed over together, and then there may be more.
-func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) (more bool, err error) {
+func (t *Transport) gather(batch *wire.Batch, l *link, from raft.NodeID) (more bool, err error) {
 	for !batch.Full() {
-		f, ok, err := reader.Next()
+		f, ok, err := l.reader.Next()
 		if !ok || err != nil {
 			return false, err
 		}
 		switch f.Kind {
 		case wire.KindPing:
+			if err := l.beat(); err != nil {
+				return false, err
+			}
 			continue
 		case wire.KindMessage:
 		default:

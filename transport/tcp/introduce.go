@@ -98,15 +98,14 @@ func (t *Transport) exchange(ctx context.Context, l *link, hello wire.Hello) (wi
 // receive is the listener's side of TLS and of the handshake. It returns the
 // Hello that it has accepted.
 func (t *Transport) receive(l *link) (wire.Hello, error) {
-	deadline := time.Now().Add(t.opts.ConnectTimeout)
-	l.raw.SetDeadline(deadline)
+	l.raw.SetDeadline(time.Now().Add(t.opts.ConnectTimeout))
 	refusal := &HandshakeError{
 		Address:       l.raw.RemoteAddr().String(),
 		Local:         t.self,
 		LocalVersions: [2]uint16{t.side.Versions.Min, t.side.Versions.Max},
 	}
 	if t.security != nil {
-		if err := t.secure(l, deadline); err != nil {
+		if err := t.secure(l); err != nil {
 			return wire.Hello{}, t.refused(refusal, err)
 		}
 	}
@@ -171,12 +170,10 @@ func (t *Transport) admission(l *link, hello wire.Hello) (status wire.Status, ca
 }
 
 // secure is the listener's side of TLS.
-func (t *Transport) secure(l *link, deadline time.Time) error {
-	ctx, cancel := context.WithDeadline(t.ctx, deadline)
-	defer cancel()
+func (t *Transport) secure(l *link) error {
 	limited := &limitedConn{Conn: l.raw, left: maxTLSBytes}
 	secure := tls.Server(limited, t.security.server())
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := secure.HandshakeContext(t.ctx); err != nil {
 		if refusedByTLS(err) {
 			linger(limited)
 		}

@@ -22,7 +22,7 @@ type Stats struct {
 	Accepted          uint64 // incoming connections that introduced themselves and were welcome
 	Refused           uint64 // incoming handshakes refused by either side, see HandshakeError
 	TurnedAway        uint64 // incoming connections closed unheard: too many handshakes at once
-	Abandoned         uint64 // incoming connections that ended before they had introduced themselves
+	Abandoned         uint64 // incoming connections that ended before they had introduced themselves, or inside a frame
 	TimedOut          uint64 // incoming connections closed because they were silent or too slow
 	Garbage           uint64 // incoming connections closed for bytes that break the protocol
 	SnapshotsSent     uint64 // and accepted by the receiver

@@ -26,6 +26,7 @@ type Transport struct {
 	advertise string
 	notifier  *notifier
 	counters  counters
+	refusals  logBudget
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
