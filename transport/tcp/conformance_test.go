@@ -12,9 +12,10 @@ func conformance(options func(testing.TB) Options) transporttest.Options {
 	const queueBytes = 4 << 20
 	return transporttest.Options{
 		QueueBytes: queueBytes,
+		Silence:    minPeerTimeout,
 		New: func(t testing.TB) *transporttest.Network {
 			opts := options(t)
-			opts.QueueBytes = queueBytes
+			opts.QueueBytes, opts.PeerTimeout = queueBytes, minPeerTimeout
 			return &transporttest.Network{Open: func(_ raft.NodeID, address string) (raft.Transport, string, error) {
 				if address == "" {
 					address = "127.0.0.1:0"
@@ -30,12 +31,12 @@ func conformance(options func(testing.TB) Options) transporttest.Options {
 }
 
 func TestConformance(t *testing.T) {
-	transporttest.Run(t, conformance(func(testing.TB) Options { return Options{PeerTimeout: minPeerTimeout} }))
+	transporttest.Run(t, conformance(func(testing.TB) Options { return Options{} }))
 }
 
 func TestConformanceWithTLS(t *testing.T) {
 	ca := newAuthority(t)
 	transporttest.Run(t, conformance(func(t testing.TB) Options {
-		return Options{PeerTimeout: minPeerTimeout, TLS: ca.config(t)}
+		return Options{TLS: ca.config(t)}
 	}))
 }
