@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"testing"
+	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/transport/transporttest"
@@ -11,11 +12,13 @@ import (
 func conformance(options func(testing.TB) Options) transporttest.Options {
 	const queueBytes = 4 << 20
 	return transporttest.Options{
+		TCP:        true,
 		QueueBytes: queueBytes,
 		Silence:    minPeerTimeout,
 		New: func(t testing.TB) *transporttest.Network {
 			opts := options(t)
 			opts.QueueBytes, opts.PeerTimeout = queueBytes, minPeerTimeout
+			opts.MaxBackoff, opts.ConnectTimeout = minBackoff, time.Second
 			return &transporttest.Network{Open: func(_ raft.NodeID, address string) (raft.Transport, string, error) {
 				if address == "" {
 					address = "127.0.0.1:0"

@@ -82,4 +82,10 @@ func Example() {
 	// SnapshotSlow left out
 	// SnapshotLarge ok
 	// Random ok
+	// Fragments left out
+	// Cut left out
+	// CutHandshake left out
+	// Corrupt left out
+	// Stall left out
+	// SnapshotCut left out
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-6281cb22/raft/transport/transporttest"
 )
 
-var faults = slices.Concat(peerFaults, sendFaults, closeFaults, snapshotFaults)
+var faults = slices.Concat(peerFaults, sendFaults, closeFaults, snapshotFaults, naiveFaults)
 
 var peerFaults = []fault{
 	{what: "starts without an id", finds: "Start", wrap: wrongIn(func(w *wrong) {

@@ -25,6 +25,7 @@ type suite struct {
 	sent    map[fingerprint]*letter // all that was given to Send and to SendSnapshot
 	numbers uint64                  // tell messages apart
 	gates   []*gate
+	proxies []*Proxy
 	wrong   string // the first violation of what always holds
 }
 
@@ -61,6 +62,9 @@ func (s *suite) end() {
 	for _, h := range s.hosts {
 		h.close()
 	}
+	for _, p := range s.proxies {
+		p.Close()
+	}
 	for _, h := range s.hosts {
 		h.judgeKept()
 	}
@@ -72,6 +76,9 @@ func (s *suite) end() {
 func (s *suite) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, p := range s.proxies {
+		p.Close()
+	}
 	for _, g := range s.gates {
 		g.openLocked()
 	}

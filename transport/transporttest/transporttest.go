@@ -172,6 +172,12 @@ var checks = []check{
 	{name: "SnapshotSlow", needs: needsSilence, run: checkSnapshotSlow},
 	{name: "SnapshotLarge", run: checkSnapshotLarge},
 	{name: "Random", run: checkRandom},
+	{name: "Fragments", needs: needsTCP, run: checkFragments},
+	{name: "Cut", needs: needsTCP, run: checkCut},
+	{name: "CutHandshake", needs: needsTCP, run: checkCutHandshake},
+	{name: "Corrupt", needs: needsTCP, run: checkCorrupt},
+	{name: "Stall", needs: needsTCP, run: checkStall},
+	{name: "SnapshotCut", needs: needsTCP, run: checkSnapshotCut},
 }
 
 func lacks(missing bool, what string) string {
@@ -183,5 +189,6 @@ func lacks(missing bool, what string) string {
 
 func needsOrder(o Options) string        { return lacks(o.Unordered, "Options.Unordered is set") }
 func needsIndependence(o Options) string { return lacks(o.Serial, "Options.Serial is set") }
+func needsTCP(o Options) string          { return lacks(!o.TCP, "Options.TCP is not set") }
 func needsSilence(o Options) string      { return lacks(o.Silence == 0, "Options.Silence is 0") }
 func needsQueueBytes(o Options) string   { return lacks(o.QueueBytes == 0, "Options.QueueBytes is 0") }

@@ -255,12 +255,17 @@ type fault struct {
 	// network is that of the transports, wrap what is wrong with them.
 	network inmem.Faults
 	wrap    func(*network, raft.Transport) raft.Transport
+	// naive, if not nil, makes it a naive transport over TCP instead.
+	naive func(*naive)
 	// promise is what the transport claims though it is not so.
 	promise func(*transporttest.Options)
 }
 
 func (f *fault) options(patience time.Duration) transporttest.Options {
 	o := transporttest.Options{New: wrapped(f.network, f.wrap), Serial: true, Patience: patience}
+	if f.naive != nil {
+		o.New, o.TCP = openNaive(f.naive), true
+	}
 	if f.promise != nil {
 		f.promise(&o)
 	}
@@ -275,6 +280,9 @@ func TestWrongTransportsFail(t *testing.T) {
 		f := &faults[i]
 		found[f.finds] = true
 		t.Run(f.finds+"/"+f.what, func(t *testing.T) {
+			if !slices.Contains([]string{"Memory", "SnapshotLarge"}, f.finds) { // which measure
+				t.Parallel()
+			}
 			r := runCheck(t, f.finds, f.options(300*time.Millisecond))
 			require.False(t, r.skipped)
 			require.True(t, r.failed, "not found")
@@ -289,7 +297,7 @@ func TestWrongTransportsFail(t *testing.T) {
 // What a transport does not promise is not checked, and no failure.
 func TestChecksOfWhatIsNotPromised(t *testing.T) {
 	o := transporttest.Options{New: wrapped(inmem.Faults{}, nil), Serial: true, Unordered: true}
-	for _, name := range []string{"Order", "Independent", "Memory", "SnapshotSlow"} {
+	for _, name := range []string{"Order", "Independent", "Memory", "SnapshotSlow", "Fragments", "Cut", "CutHandshake", "Corrupt", "Stall", "SnapshotCut"} {
 		r := runCheck(t, name, o)
 		require.True(t, r.skipped, name)
 		require.False(t, r.failed, name)
