@@ -25,6 +25,9 @@
 // that has refused a group, no segment is freed, and the Logger hears of it at
 // each rotation. Damage to an entry that is found later pins nothing.
 //
+// The newest entries of all groups are kept in memory, too, within
+// Options.CacheBytes.
+//
 // # Damage
 //
 // A write that was never acknowledged may be torn by a crash; it is cut.

@@ -42,6 +42,8 @@ type Log struct {
 
 	accountFunc live // the method account, as a value
 
+	cache *cache // nil: none
+
 	// damage is what Open found; constant afterwards.
 	damage     []*raft.CorruptError
 	damagedLSN uint64 // the highest that is damaged

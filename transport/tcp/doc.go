@@ -6,11 +6,16 @@
 //	defer transport.Close() // after the nodes that use it
 //
 // Each node dials each of its peers, as soon as it knows an address, and sends
-// its messages on that connection; what comes back on it is only a sign of
-// life. So between two nodes there are two connections, one for each
-// direction, and neither side has to guess whether the other's is still good.
-// A snapshot goes over a connection of its own. Package wire, internal, has
-// the format.
+// its messages on those connections; what comes back on one is only a sign of
+// life. So neither side has to guess whether the other's is still good.
+//
+// There are two connections in each direction, one for messages with entries
+// and one for votes, heartbeats, acknowledgements and what else is small and
+// urgent. Each has a queue of its own, and the receiver's Handler is called for
+// each by a goroutine of its own: so nothing urgent waits for megabytes of
+// entries in a queue, in the kernel, on the receiver's side of the connection,
+// or in a call of Deliver. A snapshot goes over a connection of its own. Package
+// wire, internal, has the format.
 //
 // # Who may connect
 //
@@ -23,12 +28,13 @@
 // # Goroutines and memory
 //
 // A transport has one goroutine that accepts, one that reports unreachable
-// peers, two for each peer that it dials (a sender, and one that listens for
-// signs of life), and one for each incoming connection. Send only encodes, into
-// a buffer of the peer; the peer's sender writes whatever has gathered with
+// peers, two for each connection that it dials (a sender, and one that listens
+// for signs of life), and one for each incoming connection. Send only encodes,
+// into a buffer of the peer; the peer's senders write whatever has gathered with
 // one write while the next batch gathers.
 //
-// For each peer at most Options.QueueBytes wait to be sent. A connection that
+// For each peer at most Options.QueueBytes wait to be sent, and 4 MiB of urgent
+// messages. A connection that
 // has not introduced itself yet holds less than a kilobyte of the transport's
 // (and what crypto/tls needs for a handshake), for Options.ConnectTimeout at
 // most, and there are at most 64 of them. Later its buffer grows with the bytes that

@@ -11,6 +11,7 @@ import (
 // Why a handshake failed. A HandshakeError matches one of them by errors.Is.
 var (
 	ErrVersion        = errors.New("no common protocol version")
+	ErrFeature        = errors.New("one node requires a feature that the other lacks")
 	ErrCluster        = errors.New("the two nodes belong to different clusters")
 	ErrNode           = errors.New("another node than expected")
 	ErrNotAllowed     = errors.New("the identity is not the authenticated one")
@@ -36,6 +37,9 @@ type HandshakeError struct {
 	Expected raft.NodeID
 	// The protocol versions that the two sides speak, as [lowest, highest].
 	LocalVersions, RemoteVersions [2]uint16
+	// Missing are the features, a bit each, that one side requires and the
+	// other lacks.
+	Missing uint64
 }
 
 func (e *HandshakeError) Error() string {
@@ -47,6 +51,8 @@ func (e *HandshakeError) Error() string {
 	switch e.Reason {
 	case ErrVersion:
 		return text + fmt.Sprintf("here %d to %d, there %d to %d", e.LocalVersions[0], e.LocalVersions[1], e.RemoteVersions[0], e.RemoteVersions[1])
+	case ErrFeature:
+		return text + fmt.Sprintf("missing %#x", e.Missing)
 	case ErrNode:
 		return text + fmt.Sprintf("the dialer expected node %d; here is node %d, there node %d", e.Expected, e.Local.Node, e.Remote.Node)
 	}
@@ -61,6 +67,8 @@ func reasonOf(s wire.Status) error {
 	switch s {
 	case wire.WrongVersion:
 		return ErrVersion
+	case wire.NoFeature:
+		return ErrFeature
 	case wire.WrongCluster:
 		return ErrCluster
 	case wire.WrongNode, wire.SameNode:

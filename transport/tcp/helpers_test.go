@@ -114,8 +114,14 @@ func waitFor(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// heartbeat returns a small message of the bulk lane, unless n is 0.
 func heartbeat(from, to raft.NodeID, n int) raft.Message {
 	return raft.Message{Type: raftpb.AppendEntries, From: from, To: to, Term: 1, Index: raft.Index(n)}
+}
+
+// requestVote returns a message of the urgent lane.
+func requestVote(from, to raft.NodeID, n int) raft.Message {
+	return raft.Message{Type: raftpb.RequestVote, From: from, To: to, Term: 1, Index: raft.Index(n)}
 }
 
 func appendEntries(from, to raft.NodeID, sizes ...int) raft.Message {

@@ -90,7 +90,7 @@ func TestMismatchesAreToldToBothSides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.WarnLevel)
 			a, b := startNode(t, 1, Options{}), listenNode(t, c.self.Node, Options{Logger: zap.New(core)})
-			b.versions = c.versions
+			b.side.Versions = c.versions
 			require.NoError(t, b.Start(c.self, b.recorder))
 			a.SetPeer(2, b.addr())
 			a.Send([]raft.Message{heartbeat(1, 2, 1)})
@@ -315,7 +315,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 			}
 			l := newLink(conn)
 			l.next(0)
-			conn.Write(wire.AppendWelcome(nil, wire.Answer(raft.Identity{Cluster: "test", Node: 2}, wire.Supported(), goodHello(wire.ForMessages))))
+			conn.Write(wire.AppendWelcome(nil, wire.Answer(wire.Ours(raft.Identity{Cluster: "test", Node: 2}), goodHello(wire.ForMessages))))
 		}
 	}()
 	a := startNode(t, 1, Options{PeerTimeout: minPeerTimeout})

@@ -13,12 +13,34 @@ import (
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
-// source is a node that this one receives messages from. It has one
-// connection; a newer one takes over.
+// source is a node that this one receives messages from.
 type source struct {
+	lanes [lanes]inLane
+	users int // connections, the replaced ones that have not ended included
+}
+
+// inLane is one of the ways on which messages come from a node. It has one
+// connection; a newer one takes over. The two deliver at the same time.
+type inLane struct {
 	current *link
-	users   int           // connections, the replaced ones that have not ended included
 	turn    chan struct{} // held by the one that delivers, so that no two do at once
+}
+
+func newSource() *source {
+	s := &source{}
+	for i := range s.lanes {
+		s.lanes[i].turn = make(chan struct{}, 1)
+	}
+	return s
+}
+
+// close ends the source's connections. Transport.mu is held.
+func (s *source) close() {
+	for _, in := range s.lanes {
+		if in.current != nil {
+			in.current.close()
+		}
+	}
 }
 
 // accept takes connections until the listener is closed.
@@ -100,16 +122,19 @@ func (t *Transport) countFailure(err error) {
 	}
 }
 
-// receiveMessages delivers messages until the connection ends. Of a node with
-// two connections the older one is closed, and the newer one delivers nothing
-// before the older one has ended: messages stay in order, and a Handler that
-// hangs does not gather goroutines.
+// receiveMessages delivers messages until the connection ends. Of two
+// connections of a node for the same lane the older one is closed, and the
+// newer one delivers nothing before the older one has ended: messages stay in
+// order, and a Handler that hangs does not gather goroutines.
 func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
-	s := t.join(l, hello)
-	defer t.leave(l, hello.From.Node, s)
+	if hello.Purpose == wire.ForUrgent {
+		l.reader.SetLimit(wire.MaxUrgentBytes)
+	}
+	s, in := t.join(l, hello)
+	defer t.leave(l, hello.From.Node, s, in)
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case in.turn <- struct{}{}:
+		defer func() { <-in.turn }()
 	case <-t.ctx.Done():
 		return nil
 	case <-time.After(t.opts.PeerTimeout):
@@ -127,14 +152,16 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 		read += uint64(n)
 		t.counters.bytesReceived.Add(uint64(n))
 
-		err = t.gather(&batch, l.reader, hello.From.Node)
-		if messages := batch.Messages(); len(messages) > 0 {
-			t.handler.Deliver(messages)
-			t.counters.messagesReceived.Add(uint64(len(messages)))
-			batch.Reset()
-		}
-		if err != nil {
-			return err
+		for more := true; more; {
+			more, err = t.gather(&batch, l.reader, hello.From.Node)
+			if messages := batch.Messages(); len(messages) > 0 {
+				t.handler.Deliver(messages)
+				t.counters.messagesReceived.Add(uint64(len(messages)))
+				batch.Reset()
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if now := time.Now(); now.Sub(lastAlive) >= wire.AliveInterval {
 			lastAlive = now
@@ -145,24 +172,26 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 	}
 }
 
-// gather adds to batch all messages that have arrived completely.
-func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) error {
-	for {
+// gather adds to batch the messages that have arrived completely: all of them,
+// or as many as are handed over together, and then there may be more.
+func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) (more bool, err error) {
+	for !batch.Full() {
 		f, ok, err := reader.Next()
 		if !ok || err != nil {
-			return err
+			return false, err
 		}
 		switch f.Kind {
 		case wire.KindPing:
 			continue
 		case wire.KindMessage:
 		default:
-			return &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
+			return false, &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
 		}
 		if err := t.addMessage(batch, f.Payload, from); err != nil {
-			return err
+			return false, err
 		}
 	}
+	return true, nil
 }
 
 // addMessage decodes a message that came from a node.
@@ -178,35 +207,40 @@ func (t *Transport) addMessage(batch *wire.Batch, payload []byte, from raft.Node
 	return nil
 }
 
-// join makes l the connection of its node, in place of an older one, and the
-// node a peer if it is not one.
-func (t *Transport) join(l *link, hello wire.Hello) *source {
+// join makes l the connection of its node for its lane, in place of an older
+// one, and the node a peer if it is not one. A peer that could not be reached
+// lately is dialed at once.
+func (t *Transport) join(l *link, hello wire.Hello) (*source, *inLane) {
 	id := hello.From.Node
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sources[id]
 	if s == nil {
-		s = &source{turn: make(chan struct{}, 1)}
+		s = newSource()
 		t.sources[id] = s
 	}
+	in := &s.lanes[laneFor(hello.Purpose)]
 	s.users++
 	switch {
-	case s.current != nil && s.current.number > l.number: // overtaken during the handshake
+	case in.current != nil && in.current.number > l.number: // overtaken during the handshake
 		l.close()
-		return s
-	case s.current != nil:
-		s.current.close()
+		return s, in
+	case in.current != nil:
+		in.current.close()
 	}
-	s.current = l
+	in.current = l
 	t.learnPeer(id, resolveAddress(hello.Address, l.raw.RemoteAddr()))
-	return s
+	if p := t.peers[id]; p != nil {
+		p.retryNow()
+	}
+	return s, in
 }
 
-func (t *Transport) leave(l *link, id raft.NodeID, s *source) {
+func (t *Transport) leave(l *link, id raft.NodeID, s *source, in *inLane) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.current == l {
-		s.current = nil
+	if in.current == l {
+		in.current = nil
 	}
 	s.users--
 	if s.users > 0 {

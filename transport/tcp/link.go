@@ -107,8 +107,10 @@ func (t *Transport) introduce(ctx context.Context, l *link, id raft.NodeID, addr
 		l.conn = secure
 	}
 	hello := wire.Hello{
-		Versions: t.versions,
+		Versions: t.side.Versions,
 		Purpose:  purpose,
+		Features: t.side.Features,
+		Required: t.side.Required,
 		From:     t.self,
 		To:       id,
 		Address:  t.advertise,
@@ -134,6 +136,7 @@ func (t *Transport) introduce(ctx context.Context, l *link, id raft.NodeID, addr
 			Expected:       id,
 			LocalVersions:  [2]uint16{hello.Versions.Min, hello.Versions.Max},
 			RemoteVersions: [2]uint16{welcome.Versions.Min, welcome.Versions.Max},
+			Missing:        uint64(wire.Missing(hello, welcome)),
 		}
 	}
 	l.raw.SetDeadline(time.Time{})
@@ -163,7 +166,7 @@ func (t *Transport) receive(l *link) (wire.Hello, error) {
 	if err != nil {
 		return wire.Hello{}, err
 	}
-	welcome := wire.Answer(t.self, t.versions, hello)
+	welcome := wire.Answer(t.side, hello)
 	if _, err := l.conn.Write(wire.AppendWelcome(nil, welcome)); err != nil {
 		return wire.Hello{}, err
 	}
@@ -176,6 +179,7 @@ func (t *Transport) receive(l *link) (wire.Hello, error) {
 			Expected:       hello.To,
 			LocalVersions:  [2]uint16{welcome.Versions.Min, welcome.Versions.Max},
 			RemoteVersions: [2]uint16{hello.Versions.Min, hello.Versions.Max},
+			Missing:        uint64(wire.Missing(hello, welcome)),
 		}
 	}
 	l.raw.SetDeadline(time.Time{})

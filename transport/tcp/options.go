@@ -28,6 +28,7 @@ const (
 const (
 	maxHandshakes    = 64                    // incoming connections that have not introduced themselves
 	minBackoff       = 20 * time.Millisecond // after the first failure
+	urgentQueueBytes = 4 << 20               // of votes, heartbeats and the like; QueueBytes if that is less
 	writeBytes       = 128 << 10             // at most in one write, which has PeerTimeout
 	keptBufferBytes  = 4 << 20               // larger send buffers are let go after use,
 	idleBufferBytes  = 64 << 10              // and those that are larger than this when nothing is sent
@@ -82,7 +83,9 @@ type Options struct {
 
 	// QueueBytes bounds, for each peer, the encoded messages that wait to be
 	// sent or are being written, except that one message always fits. What
-	// is beyond is dropped. 0: DefaultQueueBytes.
+	// is beyond is dropped. Votes, heartbeats, acknowledgements and the like
+	// wait in a queue of their own, of 4 MiB or as much as this if that is
+	// less. 0: DefaultQueueBytes.
 	QueueBytes int
 
 	// MaxFrameBytes bounds one encoded message, both ways. All nodes should

@@ -7,13 +7,9 @@ import (
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
-// outbox gathers the encoded messages for one peer while its sender writes
+// outbox gathers the encoded messages of one lane to a peer while its sender writes
 // what gathered before: two buffers that change places. Neither side ever
 // waits for the other but for the time of a copy.
-//
-// There is one queue. When votes and heartbeats get a lane of their own (a
-// second pending buffer that take returns first), nothing outside of outbox
-// and of peer.write changes.
 type outbox struct {
 	maxQueue, maxFrame int
 	wake               chan struct{} // holds a token when there is something to take

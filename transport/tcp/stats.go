@@ -17,7 +17,7 @@ type Stats struct {
 	MessagesReceived uint64 // handed to the Handler
 	BytesReceived    uint64 // of messages, pings and their frames
 
-	Connects          uint64 // connections made to peers, for messages
+	Connects          uint64 // connections made to peers, for messages: two for each
 	ConnectFailures   uint64 // attempts that failed
 	Accepted          uint64 // incoming connections that introduced themselves and were welcome
 	Refused           uint64 // incoming handshakes refused: wrong cluster, node, version, or too many
@@ -59,7 +59,8 @@ func (t *Transport) Stats() Stats {
 type PeerStatus struct {
 	ID      raft.NodeID
 	Address string
-	// Connected says that there is a connection to send messages on.
+	// Connected says that there are connections to send messages on, both
+	// for those with entries and for the others.
 	Connected bool
 	// QueuedBytes wait to be sent, or are being written.
 	QueuedBytes int

@@ -18,7 +18,7 @@ import (
 // the Handler except Send and SetPeer.
 type Transport struct {
 	opts      Options
-	versions  wire.Versions
+	side      wire.Side // Identity is set by Start
 	log       *zap.Logger
 	listener  net.Listener
 	advertise string
@@ -59,13 +59,19 @@ func Listen(address string, opts Options) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raft/tcp: cannot listen: %w", err)
 	}
+	return newTransport(listener, opts), nil
+}
+
+// newTransport returns a transport for a listener that it owns from now on, and
+// for valid options.
+func newTransport(listener net.Listener, opts Options) *Transport {
 	opts = opts.withDefaults()
 	if opts.TLS != nil {
 		opts.TLS = opts.TLS.Clone()
 	}
 	t := &Transport{
 		opts:      opts,
-		versions:  wire.Supported(),
+		side:      wire.Ours(raft.Identity{}),
 		log:       opts.Logger,
 		listener:  listener,
 		advertise: opts.Advertise,
@@ -78,7 +84,7 @@ func Listen(address string, opts Options) (*Transport, error) {
 		t.advertise = listener.Addr().String()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	return t, nil
+	return t
 }
 
 // Addr returns the address that the transport listens on.
@@ -105,18 +111,19 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return fmt.Errorf("raft/tcp: Start was called before")
 	}
 	t.started, t.self, t.handler = true, self, h
+	t.side.Identity = self
 	t.log = t.log.With(zap.Uint64("node", uint64(self.Node)))
 	t.group.Go(func() { t.notifier.run(t.ctx, h) })
 	t.group.Go(t.accept)
 	delete(t.peers, self.Node)
 	for _, p := range t.peers {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 	return nil
 }
 
 // SetPeer gives the address of a node, which is dialed at once, whether or not
-// there is something to send; a connection to another address is closed. An
+// there is something to send; connections to another address are closed. An
 // empty address forgets the node: its connections are closed, both ways, and
 // what waits to be sent to it is dropped. SetPeer does not block.
 func (t *Transport) SetPeer(id raft.NodeID, address string) {
@@ -135,8 +142,8 @@ func (t *Transport) SetPeer(id raft.NodeID, address string) {
 	}
 	if address != "" {
 		t.addPeer(newPeer(t, id, address))
-	} else if s := t.sources[id]; s != nil && s.current != nil {
-		s.current.close()
+	} else if s := t.sources[id]; s != nil {
+		s.close()
 	}
 }
 
@@ -160,11 +167,18 @@ func (t *Transport) learnPeer(id raft.NodeID, address string) {
 func (t *Transport) addPeer(p *peer) {
 	t.peers[p.id] = p
 	if t.started {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 }
 
-// endPeer ends p's connection. mu is held.
+// dialPeer starts p's senders. mu is held.
+func (t *Transport) dialPeer(p *peer) {
+	for _, s := range p.senders {
+		t.group.Go(s.run)
+	}
+}
+
+// endPeer ends p's connections. mu is held.
 func (t *Transport) endPeer(p *peer) {
 	delete(t.peers, p.id)
 	p.cancel()
@@ -174,7 +188,10 @@ func (t *Transport) endPeer(p *peer) {
 // message is dropped, and Handler.Unreachable called for its To, when that is
 // not a known peer, when its queue is full, when the message is larger than
 // Options.MaxFrameBytes, and when no connection can be made. Messages to one
-// node arrive in order; those of a connection that breaks may be lost.
+// node arrive in order, except that votes, heartbeats, acknowledgements and
+// other small messages for which elections, leases or reads wait go another way
+// than those that carry entries, and overtake them; those of a connection that
+// breaks may be lost.
 //
 // Before Start and after Close, Send does nothing.
 func (t *Transport) Send(messages []raft.Message) {
@@ -197,7 +214,7 @@ func (t *Transport) Send(messages []raft.Message) {
 func (t *Transport) sendTo(id raft.NodeID, messages []raft.Message) {
 	dropped := len(messages)
 	if p := t.peers[id]; p != nil {
-		dropped = p.out.add(messages)
+		dropped = p.add(messages)
 	}
 	if dropped > 0 {
 		t.counters.messagesDropped.Add(uint64(dropped))

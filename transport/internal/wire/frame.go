@@ -34,6 +34,10 @@ const (
 	// MaxControlBytes bounds the payloads that the listener sends, and all
 	// that the dialer sends but messages and chunks.
 	MaxControlBytes = 2048
+	// MaxUrgentBytes bounds the payload of a KindMessage on a connection for
+	// urgent messages. A message without entries and snapshot has no more
+	// than a few hundred bytes.
+	MaxUrgentBytes = 16 << 10
 	// MaxChunkBytes bounds the payload of a KindChunk.
 	MaxChunkBytes = 256 << 10
 	// PingInterval is how often the dialer of a connection for messages, and
