@@ -119,6 +119,7 @@ func (l *Log) recover() error {
 		if err := r.run(); err != nil {
 			return err
 		}
+		r.keepDamaged(names)
 		l.current = l.chain[len(l.chain)-1]
 	}
 	if err := l.surveySnapshots(names); err != nil {
