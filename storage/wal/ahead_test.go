@@ -96,3 +96,26 @@ func TestOpenFailsOnAnUnreadableSegment(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 }
+
+// What is being replayed is not touched by the reading of what comes next.
+func TestReadingAheadTakesOtherMemory(t *testing.T) {
+	fs, names, _ := longLog(t)
+	var chain []*segment
+	for _, name := range names {
+		f, err := fs.Open(name)
+		require.NoError(t, err)
+		defer f.Close()
+		chain = append(chain, &segment{name: name, file: f, size: minSegmentBytes, header: segmentHeader{prevEnd: minSegmentBytes}})
+	}
+	segments := newAhead(chain, false)
+	defer segments.end()
+	for _, name := range names {
+		data, err := segments.next()
+		require.NoError(t, err)
+		if next := segments.reading; next != nil {
+			next <- <-next // it has been read
+		}
+		want, _ := fs.Bytes(name)
+		require.Equal(t, want, data)
+	}
+}
