@@ -149,6 +149,9 @@ func TestCacheBound(t *testing.T) {
 			for oldest := c.chunks[0]; c.chunks[0] == oldest && each < size; { // until it has made room
 				off += int64(each) + 100
 				c.put(1, off, b)
+				if len(c.chunks) > c.maxChunks {
+					break
+				}
 			}
 			require.LessOrEqual(t, c.memory(), size)
 			if each == 1 {

@@ -91,15 +91,17 @@ func TestAllOfALostGroupStays(t *testing.T) {
 	d.mustOpen()
 	d.save(1, write(1, 0, entries(1, 1, 2)...))
 	first := d.log.current.name
-	d.overwrite(3)
+	d.overwrite(1)
 	require.NotEqual(t, first, d.log.current.name)
 	d.save(1, write(1, 2, entries(3, 1, 2)...))
 	damaged, off := d.lastFrame()
-	d.save(2, write(1000, 0, entry(1, 1000)))
-	d.save(2, write(1000, 0, entry(2, 1000)))
+	d.overwrite(1)
+	d.save(1, write(1, 2, entries(5, 1, 2)...))
+	last := d.log.current.name
+	d.overwrite(1)
 	d.fs.Corrupt(damaged, func(b []byte) { b[off+frameHeaderBytes+5] ^= 1 })
 	contents := map[string][]byte{}
-	for _, name := range []string{first, damaged} {
+	for _, name := range []string{first, damaged, last} {
 		contents[name], _ = d.fs.Bytes(name)
 	}
 	for range 3 {
