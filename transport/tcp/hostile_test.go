@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -173,6 +174,11 @@ func claim(kind wire.Kind, length uint32) []byte {
 
 func message(m raft.Message) []byte { return wire.AppendMessage(nil, &m) }
 
+// announcement is what a transfer of a snapshot begins with.
+func announcement(number uint64, m raft.Message) []byte {
+	return append(wire.AppendUint64(nil, wire.KindTransfer, number), message(m)...)
+}
+
 func TestGarbageBeforeTheHandshake(t *testing.T) {
 	other := goodHello(wire.ForMessages)
 	other.Purpose = 77
@@ -206,7 +212,8 @@ func TestGarbageBeforeTheHandshake(t *testing.T) {
 func TestGarbageAfterTheHandshake(t *testing.T) {
 	damaged := message(heartbeat(1, 2, 1))
 	damaged[len(damaged)-1] ^= 1
-	snapshot := snapshotOf(1, 2, []byte("data"))
+	snapshot := announcement(7, snapshotOf(1, 2, []byte("data")))
+	number := wire.AppendUint64(nil, wire.KindTransfer, 7)
 	for name, c := range map[string]struct {
 		purpose wire.Purpose
 		bytes   []byte
@@ -219,11 +226,14 @@ func TestGarbageAfterTheHandshake(t *testing.T) {
 		"an unknown kind":         {wire.ForMessages, wire.AppendFrame(nil, 99, nil)},
 		"a huge length":           {wire.ForMessages, claim(wire.KindMessage, 1<<31)},
 		"snapshot: a ping":        {wire.ForSnapshot, wire.AppendFrame(nil, wire.KindPing, nil)},
-		"snapshot: none":          {wire.ForSnapshot, message(heartbeat(1, 2, 1))},
-		"snapshot: too much":      {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, []byte("data and more"))},
-		"snapshot: too little":    {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindEnd, nil)},
-		"snapshot: empty chunk":   {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, nil)},
-		"snapshot: huge chunk":    {wire.ForSnapshot, append(message(snapshot), claim(wire.KindChunk, wire.MaxChunkBytes+1)...)},
+		"snapshot: no number":     {wire.ForSnapshot, message(snapshotOf(1, 2, nil))},
+		"snapshot: half a number": {wire.ForSnapshot, wire.AppendFrame(nil, wire.KindTransfer, []byte("half"))},
+		"snapshot: no message":    {wire.ForSnapshot, append(slices.Clip(number), wire.AppendFrame(nil, wire.KindEnd, nil)...)},
+		"snapshot: none":          {wire.ForSnapshot, announcement(7, heartbeat(1, 2, 1))},
+		"snapshot: too much":      {wire.ForSnapshot, wire.AppendFrame(slices.Clip(snapshot), wire.KindChunk, []byte("data and more"))},
+		"snapshot: too little":    {wire.ForSnapshot, wire.AppendFrame(slices.Clip(snapshot), wire.KindEnd, nil)},
+		"snapshot: empty chunk":   {wire.ForSnapshot, wire.AppendFrame(slices.Clip(snapshot), wire.KindChunk, nil)},
+		"snapshot: huge chunk":    {wire.ForSnapshot, append(slices.Clip(snapshot), claim(wire.KindChunk, wire.MaxChunkBytes+1)...)},
 	} {
 		b := startNode(t, 2, Options{})
 		b.onSnapshot = func(_ raft.Message, body io.Reader) error { _, err := io.ReadAll(body); return err }

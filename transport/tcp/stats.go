@@ -23,6 +23,7 @@ type Stats struct {
 	Refused           uint64 // incoming handshakes refused: wrong cluster, node, version, or too many
 	Garbage           uint64 // incoming connections closed for bytes that break the protocol
 	SnapshotsSent     uint64 // and accepted by the receiver
+	SnapshotsResumed  uint64 // times that one that is sent went on after its connection broke
 	SnapshotsReceived uint64 // and accepted by the Handler
 	SnapshotsFailed   uint64 // of either kind
 }
@@ -31,7 +32,7 @@ type Stats struct {
 type counters struct {
 	messagesSent, bytesSent, writes, messagesDropped, messagesReceived, bytesReceived atomic.Uint64
 	connects, connectFailures, accepted, refused, garbage                             atomic.Uint64
-	snapshotsSent, snapshotsReceived, snapshotsFailed                                 atomic.Uint64
+	snapshotsSent, snapshotsResumed, snapshotsReceived, snapshotsFailed               atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -50,6 +51,7 @@ func (t *Transport) Stats() Stats {
 		Refused:           c.refused.Load(),
 		Garbage:           c.garbage.Load(),
 		SnapshotsSent:     c.snapshotsSent.Load(),
+		SnapshotsResumed:  c.snapshotsResumed.Load(),
 		SnapshotsReceived: c.snapshotsReceived.Load(),
 		SnapshotsFailed:   c.snapshotsFailed.Load(),
 	}

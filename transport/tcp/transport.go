@@ -24,6 +24,7 @@ type Transport struct {
 	advertise string
 	notifier  *notifier
 	counters  counters
+	sending   chan struct{} // holds a token for each snapshot that is being sent
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -39,9 +40,10 @@ type Transport struct {
 	peers      map[raft.NodeID]*peer
 	sources    map[raft.NodeID]*source
 	incoming   map[*link]struct{}
-	admitted   uint64 // incoming connections so far
-	handshakes int    // of incoming, those that have not introduced themselves
-	snapshots  int    // being received
+	admitted   uint64      // incoming connections so far
+	handshakes int         // of incoming, those that have not introduced themselves
+	transfers  []*transfer // snapshots that are being received
+	finished   []finished  // the last ones that were, the oldest first
 }
 
 var _ raft.Transport = (*Transport)(nil)
@@ -76,6 +78,7 @@ func newTransport(listener net.Listener, opts Options) *Transport {
 		listener:  listener,
 		advertise: opts.Advertise,
 		notifier:  newNotifier(),
+		sending:   make(chan struct{}, opts.MaxSnapshots),
 		peers:     map[raft.NodeID]*peer{},
 		sources:   map[raft.NodeID]*source{},
 		incoming:  map[*link]struct{}{},
