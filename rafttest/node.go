@@ -132,7 +132,7 @@ func (n *node) boot() (err error) {
 		return err
 	}
 	n.writer = &drive.Writer{Random: n.salt}
-	log, err := wal.Open(walDir, wal.Options{FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes})
+	log, err := wal.Open(walDir, wal.Options{FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes, CacheBytes: n.e.cfg.cacheBytes})
 	if err != nil {
 		return err
 	}

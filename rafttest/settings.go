@@ -14,6 +14,7 @@ type settings struct {
 	network      inmem.Faults
 	pace         pace
 	segmentBytes int64
+	cacheBytes   int    // see wal.Options
 	durable      bool   // the state machines are durable by themselves
 	maxEvents    uint64 // after which something must be wrong; 0: as many as there are
 }
@@ -26,5 +27,6 @@ func calm(nodes int) settings {
 		network:      inmem.Faults{MinDelay: time.Millisecond, MaxDelay: time.Millisecond},
 		pace:         pace{disk: span{time.Millisecond, time.Millisecond}},
 		segmentBytes: 64 << 10,
+		cacheBytes:   64 << 10,
 	}
 }

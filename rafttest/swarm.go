@@ -94,6 +94,9 @@ func drawSwarm(t *tape.Tape, limits *limits, base raft.Config) (settings, plan) 
 	}
 	drawConfig(t, &cfg.raft)
 	cfg.segmentBytes = pick(t, int64(64<<10), 32<<10, 128<<10)
+	if cfg.cacheBytes = 64 << 10; cfg.segmentBytes == 32<<10 {
+		cfg.cacheBytes = -1
+	}
 	cfg.durable = pick(t, false, false, true)
 
 	var p plan

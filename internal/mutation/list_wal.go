@@ -58,7 +58,7 @@ var walWrites = []Mutation{
 	},
 	{
 		ID: "W7", File: "storage/wal/segment.go", Func: "Log.checkpoint",
-		Find: "if s.live > 0 || len(l.damage) > 0 {", Replace: "if false {",
+		Find: "if s.live > 0 {", Replace: "if false {",
 		Wrong: "segments that hold entries still needed are recycled",
 		By:    []*Engine{Stack},
 	},
@@ -195,7 +195,7 @@ var walRecovery = []Mutation{
 	},
 	{
 		ID: "W32", File: "storage/wal/replay.go", Func: "replay.judge",
-		Find: "if len(r.l.damage) > 0 && g.provenLSN <= r.l.damagedLSN {", Replace: "if false {",
+		Find: "if r.found != nil && g.provenLSN <= r.l.damagedLSN {", Replace: "if false {",
 		Wrong: "a group whose last record was damaged loads with a shorter log (H16)",
 		By:    []*Engine{test("./storage/wal", "TestScenarioH16")},
 	},

@@ -194,9 +194,10 @@ func TestTornTailsAreBounded(t *testing.T) {
 }
 
 // TestDamageWhileOpen: an entry that rots after Open is refused when it is
-// read.
+// read from the disk.
 func TestDamageWhileOpen(t *testing.T) {
 	d := newDisk(t)
+	d.cache = -1
 	d.mustOpen()
 	d.save(1, write(1, 0, entries(1, 1, 3)...))
 	at := d.log.groups[1].locations[1]

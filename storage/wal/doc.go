@@ -21,24 +21,28 @@
 // entries themselves. It names the first segment that is still needed. What
 // only a few entries of idle groups keep needed is written again into the
 // newest segment, so disk use stays within about three times the live entries
-// plus some segments. The limit: after an Open
-// that has refused a group, no segment is freed, and the Logger hears of it at
-// each rotation. Damage to an entry that is found later pins nothing.
+// plus some segments.
+//
+// The newest entries of all groups are kept in memory, too, within
+// Options.CacheBytes.
 //
 // # Damage
 //
 // A write that was never acknowledged may be torn by a crash; it is cut.
 // Damage to anything acknowledged is refused with a *raft.CorruptError by the
-// Load of every group that it may concern; the other groups go on, and the
-// damaged file stays as it is. The two are told apart by a number in each
-// frame, the highest that was known to be durable when it was written. The
-// limit: a damaged last batch, before any later frame states that it was
-// durable, looks like a torn write. The writer appends such a frame after a
-// tenth of a second without work, and Close syncs one. A segment under another
-// name is refused by Open, and so is a missing one that a later one follows;
-// that the newest one has been deleted, or replaced by what it once held, or
-// has lost both its header and its checkpoint, shows only in a commit index
-// above the log's end.
+// Load of every group that it may concern, by this Open and by every later
+// one; the other groups go on, and the segments with what is left of the lost
+// ones stay as they are until someone removes them. A damaged log takes no new
+// group, since the damage may have been all of it.
+//
+// Torn and damaged are told apart by a number in each frame, the highest that
+// was known to be durable when it was written. The limit: a damaged last batch,
+// before any later frame states that it was durable, looks like a torn write.
+// The writer appends such a frame after a tenth of a second without work, and
+// Close syncs one. A segment under another name is refused by Open, and so is a
+// missing one that a later one follows; that the newest one has been deleted,
+// or replaced by what it once held, or has lost both its header and its
+// checkpoint, shows only in a commit index above the log's end.
 //
 // A failed write or sync, a full disk included, ends the log for good: all
 // later writes fail, since after a failed sync nobody knows what is on disk.

@@ -378,6 +378,10 @@ func (l *docLog) record(c *cursor, lsn uint64, base bool) {
 		c.uvarint("salt:")
 		return
 	}
+	if kind == 7 {
+		l.lost(c)
+		return
+	}
 	g := l.groups[id]
 	if g == nil {
 		g = &docGroup{id: id, first: 1}
@@ -405,6 +409,25 @@ func (l *docLog) record(c *cursor, lsn uint64, base bool) {
 		return
 	}
 	g.proven = lsn
+}
+
+func (l *docLog) lost(c *cursor) {
+	c.uvarint("segment")
+	c.uvarint("offset")
+	c.take(int(c.uvarint("reason: length")), "reason")
+	for n := c.uvarint("segments that stay:"); n > 0; n-- {
+		c.uvarint("segment")
+	}
+	for n := c.uvarint("groups:"); n > 0; n-- {
+		id := c.uvarint("group")
+		c.uvarint("first index")
+		c.uvarint("last index")
+		if l.groups[id] == nil {
+			l.groups[id] = &docGroup{id: id, first: 1}
+		}
+		l.groups[id].lose("lost to earlier damage")
+	}
+	l.broken = true
 }
 
 func (g *docGroup) apply(c *cursor, kind, flags byte) {

@@ -278,6 +278,48 @@ func (r *docRun) compareAll() (refused int) {
 	return refused
 }
 
+// And in logs that live on with damage, which is forgotten by neither.
+func TestFormatDocumentAfterDamage(t *testing.T) {
+	refused, whole := 0, 0
+	for seed := range uint64(40) {
+		r := newDocRun(t, 200+seed)
+		r.reopen()
+		r.life()
+		damaged := &docRun{t: t, fs: damagedCopy(r.rng, files(r.fs)), rng: r.rng}
+		if readDoc(files(damaged.fs), nil).refused != "" {
+			continue
+		}
+		before := damaged.compareAll()
+		for range 3 {
+			damaged.open()
+			for id := raft.GroupID(1); id <= docGroups; id++ {
+				damaged.fill(id)
+			}
+			require.NoError(t, damaged.log.Close())
+			require.Equal(t, before, damaged.compareAll(), "seed %d", seed)
+		}
+		refused += before
+		whole += docGroups - before
+	}
+	require.Greater(t, refused, 30)
+	require.Greater(t, whole, 30)
+}
+
+// fill makes the log rotate, if the group is not damaged.
+func (r *docRun) fill(id raft.GroupID) {
+	s := r.log.Storage(id)
+	state, err := s.Load()
+	if err != nil {
+		return
+	}
+	for range 8 {
+		state.Last++
+		e := raft.Entry{Index: state.Last, Term: max(1, state.HardState.Term), Data: make([]byte, 9000)}
+		s.Save(raft.Write{HardState: state.HardState, Entries: []raft.Entry{e}}, func(err error) { require.NoError(r.t, err) })
+		r.sync()
+	}
+}
+
 // An entry that rots, and whose segment is freed nevertheless.
 func TestFormatDocumentOnRot(t *testing.T) {
 	r := newDocRun(t, 1)

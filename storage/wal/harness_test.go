@@ -22,12 +22,13 @@ type disk struct {
 	drive *drive.Writer
 	seed  uint64
 	bytes int64 // of a segment
+	cache int   // Options.CacheBytes
 
 	logger *zap.Logger // may be nil
 }
 
 func newDisk(t testing.TB) *disk {
-	return &disk{t: t, fs: vfs.NewMem(), bytes: minSegmentBytes}
+	return &disk{t: t, fs: vfs.NewMem(), bytes: minSegmentBytes, cache: minCacheBytes}
 }
 
 func (d *disk) open() error {
@@ -35,7 +36,7 @@ func (d *disk) open() error {
 		d.seed++ // salts differ in both halves, and are the same in each run
 		return d.seed * 0x9e3779b97f4a7c15
 	}}
-	log, err := Open(dir, Options{FS: d.fs, Manual: d.drive, SegmentBytes: d.bytes, Logger: d.logger})
+	log, err := Open(dir, Options{FS: d.fs, Manual: d.drive, SegmentBytes: d.bytes, CacheBytes: d.cache, Logger: d.logger})
 	d.log = log
 	return err
 }
@@ -76,10 +77,18 @@ func (d *disk) load(group raft.GroupID) raft.State {
 	return state
 }
 
+// read reads entries, of which some may be in memory, and compares them with
+// what is on the disk.
 func (d *disk) read(group raft.GroupID, lo, hi raft.Index) []raft.Entry {
 	d.t.Helper()
 	entries, err := d.log.Storage(group).Entries(nil, lo, hi, 1<<30)
 	require.NoError(d.t, err)
+	cache := d.log.cache
+	d.log.cache = nil
+	defer func() { d.log.cache = cache }()
+	fromDisk, err := d.log.Storage(group).Entries(nil, lo, hi, 1<<30)
+	require.NoError(d.t, err)
+	require.Equal(d.t, fromDisk, entries)
 	return entries
 }
 

@@ -254,6 +254,8 @@ func recordInfo(r *record, segment uint32) RecordInfo {
 			info.HardState, info.Identity, info.Snapshot = &g.hardState, &g.identity, &g.snapshot
 			info.First, info.Last, info.Runs = g.first, g.last(), g.runs
 		}
+	case recordLost:
+		_, _, err = decodeDamage(r)
 	case recordSave, recordRelocate, recordCompact, recordDamaged:
 		var o op
 		var e encoded
@@ -304,6 +306,8 @@ func (k recordKind) String() string {
 		return "compaction"
 	case recordDamaged:
 		return "damaged entry"
+	case recordLost:
+		return "damage"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -42,9 +42,13 @@ type Log struct {
 
 	accountFunc live // the method account, as a value
 
-	// damage is what Open found; constant afterwards.
+	cache *cache // nil: none
+
+	// damage is what this Open has found, or an earlier one; constant
+	// afterwards.
 	damage     []*raft.CorruptError
-	damagedLSN uint64 // the highest that is damaged
+	damagedLSN uint64   // the highest that this one has found to be damaged
+	kept       []uint32 // segments that stay because of damage, ascending
 
 	// What follows is the writer's: of whoever calls sync, one at a time.
 	current    *segment
@@ -112,7 +116,7 @@ func (l *Log) account(at location, sign int64) {
 func (l *Log) apply(b *batch, segment uint32, base int64) {
 	for i := range b.ops {
 		o := &b.ops[i]
-		if o.err != nil {
+		if o.err != nil || o.group.lost { // that one is Open's, and carried along
 			continue
 		}
 		if o.replaces {

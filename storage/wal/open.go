@@ -40,6 +40,9 @@ func Open(dir string, opts Options) (*Log, error) {
 		finished: make(chan struct{}),
 	}
 	l.accountFunc = l.account
+	if opts.CacheBytes > 0 {
+		l.cache = newCache(opts.CacheBytes)
+	}
 	l.scratch.New = func() any { return &encoded{} }
 	if err := l.fs.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("wal: creating %s: %w", dir, err)
@@ -116,6 +119,7 @@ func (l *Log) recover() error {
 		if err := r.run(); err != nil {
 			return err
 		}
+		r.keepDamaged(names)
 		l.current = l.chain[len(l.chain)-1]
 	}
 	if err := l.surveySnapshots(names); err != nil {

@@ -21,6 +21,15 @@ type Options struct {
 	// Open to the next.
 	SegmentBytes int64
 
+	// CacheBytes bounds the memory for the newest entries of all groups
+	// together, so that reading them takes no disk: those of a follower that
+	// is somewhat behind, or of a state machine that is. Zero means 16 MiB, a
+	// negative value that nothing is kept; from 64 KiB on. The memory is taken
+	// as it is filled. What is there is checked as if it came from the disk,
+	// but damage on the disk to an entry that is also in memory shows only
+	// later: when the entry is moved, or by Open.
+	CacheBytes int
+
 	// Logger hears of recoveries, damage and failures. Nil is silent.
 	Logger *zap.Logger
 
@@ -41,6 +50,9 @@ const (
 	defaultSegmentBytes = 8 << 20
 	minSegmentBytes     = 32 << 10
 	maxSegmentBytes     = 1 << 30
+
+	defaultCacheBytes = 16 << 20
+	minCacheBytes     = 64 << 10
 )
 
 func (o Options) withDefaults() (Options, error) {
@@ -50,6 +62,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SegmentBytes < minSegmentBytes || o.SegmentBytes > maxSegmentBytes || o.SegmentBytes%blockSize != 0 {
 		return o, fmt.Errorf("wal: Options.SegmentBytes: %d is not a multiple of %d between %d and %d",
 			o.SegmentBytes, blockSize, minSegmentBytes, maxSegmentBytes)
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.CacheBytes > 0 && o.CacheBytes < minCacheBytes {
+		return o, fmt.Errorf("wal: Options.CacheBytes: %d is less than %d", o.CacheBytes, minCacheBytes)
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

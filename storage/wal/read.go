@@ -27,7 +27,7 @@ func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]
 		if piece == nil || err != nil {
 			return buf, err
 		}
-		entries, err := piece.read(s.g.id)
+		entries, err := piece.read()
 		if err != nil {
 			// The entries may have moved, or been forgotten or replaced,
 			// meanwhile, and their file been used again.
@@ -62,8 +62,10 @@ type reader struct {
 
 // piece is some entries that one read of a segment gets.
 type piece struct {
+	group raft.GroupID
 	name  string
 	file  vfs.File
+	cache *cache
 	first raft.Index
 	at    []location
 	terms []raft.Term
@@ -107,46 +109,78 @@ func (r *reader) locate(maxBytes int) (*piece, error) {
 	if seg == nil {
 		return nil, corruptGroups(l.dir, 0, "no segment holds the entry", raft.IndexRange{Group: g.id, First: lo, Last: lo})
 	}
-	return &piece{name: seg.name, file: seg.file, first: lo, at: append([]location(nil), at[:n]...), terms: g.terms(lo, n)}, nil
+	return &piece{group: g.id, name: seg.name, file: seg.file, cache: l.cache, first: lo, at: append([]location(nil), at[:n]...), terms: g.terms(lo, n)}, nil
 }
 
-func (p *piece) corrupt(group raft.GroupID, index raft.Index, reason string) error {
-	return corruptGroups(p.name, int64(p.at[index-p.first].off), reason, raft.IndexRange{Group: group, First: index, Last: index})
+func (p *piece) corrupt(index raft.Index, reason string) error {
+	return corruptGroups(p.name, int64(p.at[index-p.first].off), reason, raft.IndexRange{Group: p.group, First: index, Last: index})
 }
 
-// read returns the entries. Their data does not pin what lies between them.
-func (p *piece) read(group raft.GroupID) ([]raft.Entry, error) {
-	start, last := p.at[0].off, p.at[len(p.at)-1]
-	raw := make([]byte, last.off+last.size-start)
-	if n, err := p.file.ReadAt(raw, int64(start)); err == io.EOF {
-		return nil, p.corrupt(group, p.first, fmt.Sprintf("the file ends %d bytes early", len(raw)-n))
-	} else if err != nil {
-		return nil, fmt.Errorf("wal: reading %s: %w", p.name, err)
-	}
-	dense := 0
-	for _, at := range p.at {
-		dense += int(at.size)
-	}
-	arena := raw
-	if dense < len(raw)/2 {
-		arena = make([]byte, 0, dense)
+// read returns the entries. Each is checked, wherever it comes from.
+func (p *piece) read() ([]raft.Entry, error) {
+	raw, err := p.bytes()
+	if err != nil {
+		return nil, err
 	}
 	entries := make([]raft.Entry, len(p.at))
 	for i, at := range p.at {
-		body, err := openEntry(group, raw[at.off-start:at.off-start+at.size])
+		body, err := openEntry(p.group, raw.of(at))
 		if err != nil {
-			return nil, p.corrupt(group, p.first+raft.Index(i), err.Error())
-		}
-		if dense < len(raw)/2 {
-			arena = append(arena, body...)
-			body = arena[len(arena)-len(body):]
+			return nil, p.corrupt(p.first+raft.Index(i), err.Error())
 		}
 		if err := entries[i].Unmarshal(body); err != nil {
-			return nil, p.corrupt(group, p.first+raft.Index(i), err.Error())
+			return nil, p.corrupt(p.first+raft.Index(i), err.Error())
 		}
 		if e := &entries[i]; e.Index != p.first+raft.Index(i) || e.Term != p.terms[i] {
-			return nil, p.corrupt(group, p.first+raft.Index(i), fmt.Sprintf("entry %d of term %d is in the place of one of term %d", e.Index, e.Term, p.terms[i]))
+			return nil, p.corrupt(p.first+raft.Index(i), fmt.Sprintf("entry %d of term %d is in the place of one of term %d", e.Index, e.Term, p.terms[i]))
 		}
 	}
 	return entries, nil
+}
+
+// rawEntries are the bytes of entries, and nothing or little else.
+type rawEntries struct {
+	buf   []byte
+	dense bool   // one after the other: of gives them in turn
+	start uint32 // if not: what buf begins with in the segment
+}
+
+// of returns the bytes of an entry, the next one.
+func (r *rawEntries) of(at location) []byte {
+	off := uint32(0)
+	if !r.dense {
+		off = at.off - r.start
+	}
+	b := r.buf[off : off+at.size]
+	if r.dense {
+		r.buf = r.buf[at.size:]
+	}
+	return b
+}
+
+// bytes gets the entries from memory, or from the disk. What lies between
+// them is not kept if it is most of what was read.
+func (p *piece) bytes() (*rawEntries, error) {
+	if b := p.cache.read(p.at); b != nil {
+		return &rawEntries{buf: b, dense: true}, nil
+	}
+	start, last := p.at[0].off, p.at[len(p.at)-1]
+	raw := rawEntries{buf: make([]byte, last.off+last.size-start), start: start}
+	if n, err := p.file.ReadAt(raw.buf, int64(start)); err == io.EOF {
+		return nil, p.corrupt(p.first, fmt.Sprintf("the file ends %d bytes early", len(raw.buf)-n))
+	} else if err != nil {
+		return nil, fmt.Errorf("wal: reading %s: %w", p.name, err)
+	}
+	size := 0
+	for _, at := range p.at {
+		size += int(at.size)
+	}
+	if size >= len(raw.buf)/2 {
+		return &raw, nil
+	}
+	b := make([]byte, 0, size)
+	for _, at := range p.at {
+		b = append(b, raw.of(at)...)
+	}
+	return &rawEntries{buf: b, dense: true}, nil
 }

@@ -42,7 +42,7 @@ func readMeanwhile(t *testing.T, meanwhile func(d *disk)) ([]raft.Entry, error) 
 	d.mustOpen()
 	require.NoError(t, d.log.Close())
 	hook := &readHook{FS: d.fs}
-	log, err := Open(dir, Options{FS: hook, Manual: d.drive, SegmentBytes: d.bytes})
+	log, err := Open(dir, Options{FS: hook, Manual: d.drive, SegmentBytes: d.bytes, CacheBytes: -1})
 	require.NoError(t, err)
 	d.log = log
 	d.save(1, write(2, 0, entries(1, 2, 2)...))
@@ -102,7 +102,7 @@ func TestEntriesReplacedBeforeTheyAreRead(t *testing.T) {
 	d.save(1, write(3, 0, entries(1, 3, 2)...))
 	p, err := r.locate(1 << 20)
 	require.NoError(t, err)
-	got, err := p.read(1)
+	got, err := p.read()
 	require.NoError(t, err)
 	require.Equal(t, entries(1, 3, 2), got)
 	require.Equal(t, raft.Index(3), r.hi)
@@ -112,6 +112,7 @@ func TestEntriesReplacedBeforeTheyAreRead(t *testing.T) {
 // write that went to the wrong place.
 func TestEntryOfAnotherTermIsDamage(t *testing.T) {
 	d := newDisk(t)
+	d.cache = -1
 	d.mustOpen()
 	d.save(1, write(2, 0, entry(1, 1)))
 	d.save(1, write(2, 0, entry(1, 2)))

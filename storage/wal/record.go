@@ -41,6 +41,8 @@ const (
 	// damaged: index, term, and the entry as it is there, its length put
 	// right. So it pins no segment, and is refused as before.
 	recordDamaged recordKind = 6
+	// recordLost is part of a checkpoint, see appendDamage. Its group is zero.
+	recordLost recordKind = 7
 )
 
 const (

@@ -66,7 +66,7 @@ func (l *Log) cleanNext() {
 		if c.segment != nil && s.number <= c.segment.number {
 			continue
 		}
-		if size <= slackSegments*l.opts.SegmentBytes+slackFactor*live || len(l.damage) > 0 {
+		if size <= slackSegments*l.opts.SegmentBytes+slackFactor*live {
 			return
 		}
 		size -= s.size

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/vfs"
@@ -97,25 +95,4 @@ func TestReplacedDamagedEntryIsForgotten(t *testing.T) {
 	d.crash(vfs.Nothing)
 	require.EqualValues(t, 2, d.load(2).Last)
 	require.Equal(t, append(entries(1, 1, 1), entries(2, 2, 1)...), d.read(2, 1, 3))
-}
-
-// TestPinnedSegmentsAreReported: damage that Open has found keeps all segments
-// from there on, and the logger hears of it at each rotation.
-func TestPinnedSegmentsAreReported(t *testing.T) {
-	core, logs := observer.New(zap.ErrorLevel)
-	d := newDisk(t)
-	d.logger = zap.New(core)
-	d.mustOpen()
-	d.save(1, write(1, 0, entries(1, 1, 2)...))
-	name, off := d.lastFrame()
-	d.save(2, write(1, 0, entries(1, 1, 2)...))
-	d.save(2, write(1, 0, entries(1, 1, 2)...))
-	require.Zero(t, logs.Len())
-	d.zero(name, off)
-	d.crash(vfs.Nothing)
-	d.refused(1)
-	for n := range 3 {
-		require.Len(t, logs.FilterMessageSnippet("no segment is freed").All(), 1+n)
-		d.rotate(2, d.load(2).Last+1)
-	}
 }

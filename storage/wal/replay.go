@@ -19,6 +19,8 @@ type replay struct {
 	// seen is the LSN of the last record of a group in carry.
 	seen map[*group]uint64
 	enc  encoded
+	// found is the first damage in the chain, nil: none.
+	found *raft.CorruptError
 	// damagedEntries are those of which a record says so.
 	damagedEntries []damagedEntry
 }
@@ -136,6 +138,7 @@ func (r *replay) segment(seg *segment, w *walked, durable uint64, first bool) {
 // checkpoint has said nothing that earlier frames do not, unless the chain
 // begins with it: without it no group lacks anything.
 func (r *replay) hole(seg *segment, h hole, durable uint64, first bool) {
+	seg.baseless = seg.baseless || h.lsn == seg.header.firstLSN
 	if h.lsn == seg.header.firstLSN && !first {
 		r.l.logger.Error("a checkpoint is damaged, and not needed", zap.String("segment", seg.name))
 		h.lsn++
@@ -154,8 +157,17 @@ func (r *replay) damaged(seg *segment, h hole, durable uint64) {
 	}
 	r.l.damagedLSN = max(r.l.damagedLSN, to)
 	e := corruptGroups(seg.name, int64(h.off), fmt.Sprintf("acknowledged frames %d to %d are damaged or missing", h.lsn, to))
-	r.l.damage = append(r.l.damage, e)
+	r.note(e, seg)
 	r.l.logger.Error("the log is damaged", zap.Error(e))
+}
+
+// note takes note of damage, for whose examination the segment stays.
+func (r *replay) note(e *raft.CorruptError, seg *segment) {
+	r.l.damage = append(r.l.damage, e)
+	if r.found == nil {
+		r.found = e
+	}
+	r.keep(seg.number)
 }
 
 func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
@@ -172,11 +184,15 @@ func (r *replay) frame(seg *segment, f *frame, carry, base bool) {
 			err = r.checkpoint(seg, f, rec, base)
 		case recordSave, recordRelocate, recordCompact, recordDamaged:
 			err = r.save(seg, f, rec, carry)
+		case recordLost:
+			if r.stated(rec) != nil {
+				r.damaged(seg, hole{off: f.off, lsn: f.lsn, next: f.lsn + 1}, f.lsn)
+			}
 		default:
 			err = fmt.Errorf("%w: unknown kind %d", errFormat, rec.kind)
 		}
 		if err != nil {
-			r.lose(r.l.group(rec.group), seg.name, int64(f.off+frameHeaderBytes+rec.off), err, 0)
+			r.lose(r.l.group(rec.group), seg, int64(f.off+frameHeaderBytes+rec.off), err, 0)
 		}
 	}
 }
@@ -217,6 +233,7 @@ func (r *replay) checkpoint(seg *segment, f *frame, rec *record, base bool) erro
 func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
 	g := r.l.group(rec.group)
 	if g.lost {
+		r.keep(seg.number)
 		return nil
 	}
 	r.enc.reset()
@@ -237,7 +254,7 @@ func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
 		if o.entriesEnd > 0 && o.first > g.last()+1 {
 			upTo = o.first - 1
 		}
-		r.lose(g, seg.name, int64(f.off), errMissing, upTo)
+		r.lose(g, seg, int64(f.off), errMissing, upTo)
 		return nil
 	}
 	g.provenLSN = f.lsn
@@ -252,21 +269,14 @@ func (r *replay) save(seg *segment, f *frame, rec *record, carry bool) error {
 }
 
 // lose refuses a group: records of it are missing, or may be.
-func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.Index) {
+func (r *replay) lose(g *group, seg *segment, off int64, reason error, upTo raft.Index) {
 	if g.lost {
 		return
 	}
-	g.lost = true
-	e := corruptGroups(file, off, reason.Error())
-	if len(r.l.damage) > 0 {
-		e = r.l.damage[0]
+	if r.found == nil {
+		r.note(corruptGroups(seg.name, off, reason.Error()), seg)
 	}
-	e.Ranges = append(e.Ranges, raft.IndexRange{Group: g.id, First: g.last() + 1, Last: upTo})
-	g.refused = e
-	if len(r.l.damage) == 0 {
-		// No checkpoint states the group any more: its segments must stay.
-		r.l.damage = append(r.l.damage, e)
-	}
+	g.lose(r.found, raft.IndexRange{Group: g.id, First: g.last() + 1, Last: upTo})
 }
 
 // judge refuses every group that the damage may concern: all but those of
@@ -274,8 +284,8 @@ func (r *replay) lose(g *group, file string, off int64, reason error, upTo raft.
 func (r *replay) judge() {
 	for _, g := range r.l.list {
 		g.tail = g.last()
-		if len(r.l.damage) > 0 && g.provenLSN <= r.l.damagedLSN {
-			r.lose(g, "", 0, errMissing, 0)
+		if r.found != nil && g.provenLSN <= r.l.damagedLSN {
+			r.lose(g, nil, 0, errMissing, 0)
 		}
 		for i, at := range g.locations {
 			if at.segment == 0 && !g.lost && g.refused == nil {

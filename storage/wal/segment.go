@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,9 @@ type segment struct {
 	size   int64 // of the file
 	end    int64 // of what has been written; the writer's
 	live   int64 // bytes of entries that are needed; under Log.mu
+	// baseless: Open has found its checkpoint damaged. That takes nothing, as
+	// long as the chain does not begin with it.
+	baseless bool
 }
 
 // readSegmentHeader returns the first valid copy of the header.
@@ -152,25 +156,9 @@ func (l *Log) newSegment(carry *batch) error {
 			return err
 		}
 	}
-	l.reportPinned()
 	l.chooseCleaning()
 	l.provideSpare()
 	return nil
-}
-
-// reportPinned says, at each rotation, what damage that Open has found costs:
-// the segments from there on stay, so that what is left of the damaged groups
-// can be examined.
-func (l *Log) reportPinned() {
-	if len(l.damage) == 0 {
-		return
-	}
-	var size int64
-	for _, s := range l.chain {
-		size += s.size
-	}
-	l.logger.Error("the log is damaged, and grows: no segment is freed before the damaged groups have been moved elsewhere and the directory has been removed",
-		zap.String("dir", l.dir), zap.Int64("bytes", size), zap.Error(l.damage[0]))
 }
 
 // segmentFile makes a spare into the file of the next segment, under its name
@@ -213,7 +201,7 @@ func (l *Log) segmentFile(opening bool) (*segment, error) {
 // any group's record is a link in that group's chain of LSNs, also if the
 // record holds no entry but a vote.
 func (l *Log) dispensable() bool {
-	if l.current == nil || len(l.damage) > 0 {
+	if l.current == nil || slices.Contains(l.kept, l.current.number) {
 		return false
 	}
 	for _, g := range l.list {
@@ -244,15 +232,19 @@ func (l *Log) checkpoint(h *segmentHeader) (firstNeeded uint32, b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	firstNeeded = h.number
-	for _, s := range l.chain {
-		if s.live > 0 || len(l.damage) > 0 {
-			firstNeeded = s.number
+	for i, s := range l.chain {
+		if s.live > 0 {
+			for i > 0 && l.chain[i].baseless {
+				i--
+			}
+			firstNeeded = l.chain[i].number
 			break
 		}
 	}
 	b = &batch{}
 	b.beginFrame()
 	b.buf = appendCheckpointHead(b.buf, firstNeeded, h)
+	b.buf = l.appendDamage(b.buf)
 	for _, g := range l.list {
 		if !g.lost && g.lastLSN > 0 {
 			b.buf = g.appendCheckpoint(b.buf)
@@ -287,6 +279,9 @@ func (l *Log) recycle(s *segment) {
 }
 
 func (l *Log) recycleFile(name string, number uint32, size int64) {
+	if slices.Contains(l.kept, number) {
+		return
+	}
 	l.mu.Lock()
 	enough := len(l.spares) >= maxSpares
 	l.mu.Unlock()

@@ -101,6 +101,9 @@ func (l *Log) complete(b *batch, base int64, err error) {
 			o.done(err)
 		}
 	}
+	if err == nil {
+		l.cache.keep(b, l.current.number, base) // when no one waits for it
+	}
 	b.reset()
 	l.mu.Lock()
 	l.free = b

@@ -91,7 +91,7 @@ func TestMismatchesAreToldToBothSides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.WarnLevel)
 			a, b := startNode(t, 1, Options{}), listenNode(t, c.self.Node, Options{Logger: zap.New(core)})
-			b.versions = c.versions
+			b.side.Versions = c.versions
 			require.NoError(t, b.Start(c.self, b.recorder))
 			a.SetPeer(2, b.addr())
 			a.Send([]raft.Message{heartbeat(1, 2, 1)})
@@ -133,35 +133,6 @@ func TestTwoClustersRefuseEachOther(t *testing.T) {
 	for _, n := range []*node{a, b} {
 		waitFor(t, "refused", func() bool { return errors.Is(n.Peers()[0].Err, ErrCluster) && n.Stats().Refused > 0 })
 	}
-}
-
-func TestTLSIsRequiredOfBothSides(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	for name, opts := range map[string]Options{
-		"plain":             {},
-		"another authority": {TLS: other.config(t)},
-	} {
-		a, b := startNode(t, 1, opts), startNode(t, 2, Options{TLS: ca.config(t)})
-		a.SetPeer(2, b.addr())
-		a.Send([]raft.Message{heartbeat(1, 2, 1)})
-		require.EqualValues(t, 2, receive(t, a.unreachable), name)
-		b.SetPeer(1, a.addr())
-		b.Send([]raft.Message{heartbeat(2, 1, 1)})
-		require.EqualValues(t, 1, receive(t, b.unreachable), name)
-		require.Zero(t, b.Stats().Accepted, name)
-		require.Zero(t, a.Stats().Accepted, name)
-	}
-}
-
-func TestACertificateForAnotherHost(t *testing.T) {
-	ca := newAuthority(t)
-	a, b := startNode(t, 1, Options{TLS: ca.config(t)}), startNode(t, 2, Options{TLS: ca.config(t)})
-	_, port, err := net.SplitHostPort(b.addr())
-	require.NoError(t, err)
-	a.SetPeer(2, net.JoinHostPort("localhost", port)) // the certificate says 127.0.0.1
-	a.Send([]raft.Message{heartbeat(1, 2, 1)})
-	require.EqualValues(t, 2, receive(t, a.unreachable))
-	require.ErrorContains(t, a.Peers()[0].Err, "localhost")
 }
 
 // claim returns the header of a frame that says it is longer than it is.
@@ -298,18 +269,21 @@ func TestHandshakesThatDoNotEnd(t *testing.T) {
 func TestTooManyConnections(t *testing.T) {
 	b := startNode(t, 2, Options{MaxConnections: 1})
 	first := introduced(t, b, wire.ForMessages)
-	require.Empty(t, call(t, b).hears())
-	require.EqualValues(t, 1, b.Stats().Refused)
+	second := call(t, b)
+	second.say(wire.AppendHello(nil, goodHello(wire.ForMessages)))
+	require.Equal(t, []wire.Kind{wire.KindWelcome}, second.hears())
+	waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
 	first.say(message(heartbeat(1, 2, 3)))
 	receive(t, b.messages)
 }
 
 func TestTooManyHandshakes(t *testing.T) {
-	b := startNode(t, 2, Options{})
-	for range maxHandshakes {
+	b := startNode(t, 2, Options{MaxHandshakes: 3})
+	for range 3 {
 		call(t, b)
 	}
 	require.Empty(t, call(t, b).hears())
+	require.EqualValues(t, 1, b.Stats().TurnedAway)
 }
 
 // A peer that falls silent without a word, as behind a cut cable, is noticed.
@@ -325,7 +299,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 			}
 			l := newLink(conn)
 			l.next(0)
-			conn.Write(wire.AppendWelcome(nil, wire.Answer(raft.Identity{Cluster: "test", Node: 2}, wire.Supported(), goodHello(wire.ForMessages))))
+			conn.Write(wire.AppendWelcome(nil, wire.Answer(wire.Ours(raft.Identity{Cluster: "test", Node: 2}), goodHello(wire.ForMessages))))
 		}
 	}()
 	a := startNode(t, 1, Options{PeerTimeout: minPeerTimeout})

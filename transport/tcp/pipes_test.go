@@ -121,7 +121,10 @@ func (l *pipeListener) Addr() net.Addr { return l.address }
 func (n *pipes) listenNode(t testing.TB, id raft.NodeID, address string, opts Options) *node {
 	require.NoError(t, opts.Validate())
 	opts.Dial = n.dial
-	transport := newTransport(n.listen(address), opts)
+	opts = opts.withDefaults()
+	security, err := newSecurity(&opts)
+	require.NoError(t, err)
+	transport := newTransport(n.listen(address), security, opts)
 	t.Cleanup(func() { require.NoError(t, transport.Close()) })
 	handler := &recorder{messages: make(chan raft.Message, 1<<10), unreachable: make(chan raft.NodeID, 1<<14)}
 	return &node{transport, handler, id}

@@ -417,7 +417,9 @@ func TestATransferIsNotMixedWithAnother(t *testing.T) {
 	mixed.hears()
 	waitFor(t, "refused", func() bool { return b.Stats().Garbage == 1 })
 
-	// Another one, of the same sender and group.
+	// Another one, when the sender of the first one is not there.
+	again.Close()
+	waitFor(t, "detached", func() bool { return !b.connected(7) })
 	second := announced(t, b, 8, other)
 	second.saysOffset(t, 0)
 	require.ErrorIs(t, receive(t, got).err, errSuperseded)
@@ -432,6 +434,18 @@ func TestATransferIsNotMixedWithAnother(t *testing.T) {
 	late := announced(t, b, 8, other) // had not heard
 	require.Equal(t, wire.Result{Accepted: true}, late.saysResult(t))
 	require.Empty(t, got)
+}
+
+// connected reports whether a transfer has a connection.
+func (n *node) connected(number uint64) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, tr := range n.transfers {
+		if tr.id.number == number {
+			return tr.connected()
+		}
+	}
+	return false
 }
 
 // transferred returns how many bytes of a transfer have arrived.

@@ -20,7 +20,10 @@ type Stats struct {
 	Connects          uint64 // connections made to peers, for messages: two for each
 	ConnectFailures   uint64 // attempts that failed
 	Accepted          uint64 // incoming connections that introduced themselves and were welcome
-	Refused           uint64 // incoming handshakes refused: wrong cluster, node, version, or too many
+	Refused           uint64 // incoming handshakes refused by either side, see HandshakeError
+	TurnedAway        uint64 // incoming connections closed unheard: too many handshakes at once
+	Abandoned         uint64 // incoming connections that ended before they had introduced themselves, or inside a frame
+	TimedOut          uint64 // incoming connections closed because they were silent or too slow
 	Garbage           uint64 // incoming connections closed for bytes that break the protocol
 	SnapshotsSent     uint64 // and accepted by the receiver
 	SnapshotsResumed  uint64 // times that one that is sent went on after its connection broke
@@ -32,6 +35,7 @@ type Stats struct {
 type counters struct {
 	messagesSent, bytesSent, writes, messagesDropped, messagesReceived, bytesReceived atomic.Uint64
 	connects, connectFailures, accepted, refused, garbage                             atomic.Uint64
+	turnedAway, abandoned, timedOut                                                   atomic.Uint64
 	snapshotsSent, snapshotsResumed, snapshotsReceived, snapshotsFailed               atomic.Uint64
 }
 
@@ -49,6 +53,9 @@ func (t *Transport) Stats() Stats {
 		ConnectFailures:   c.connectFailures.Load(),
 		Accepted:          c.accepted.Load(),
 		Refused:           c.refused.Load(),
+		TurnedAway:        c.turnedAway.Load(),
+		Abandoned:         c.abandoned.Load(),
+		TimedOut:          c.timedOut.Load(),
 		Garbage:           c.garbage.Load(),
 		SnapshotsSent:     c.snapshotsSent.Load(),
 		SnapshotsResumed:  c.snapshotsResumed.Load(),

@@ -68,9 +68,8 @@ func (o *Options) resumeTime() time.Duration {
 // joinTransfer returns the transfer that a connection belongs to, which it begins
 // if there is none of that id, or a result to answer at once.
 //
-// A new transfer takes the place of one that its own sender, or nobody, is
-// connected for, for the same group: that one has been given up there, or its
-// sender is gone.
+// A new transfer takes the place of one for the same group that has no
+// connection: its sender has given up, or is gone.
 func (t *Transport) joinTransfer(id transferID, m raft.Message, payload []byte) (*transfer, *wire.Result, error) {
 	patience := time.NewTimer(t.opts.PeerTimeout / 2) // the sender waits, too
 	defer patience.Stop()
@@ -109,7 +108,7 @@ func (t *Transport) lookUpTransfer(id transferID, m raft.Message, payload []byte
 			return nil, nil, nil, &protocolError{"a transfer that is resumed with another snapshot"}
 		case tr.id == id:
 			return tr, nil, nil, nil
-		case tr.message.Group == m.Group && (tr.id.from == id.from || !tr.connected()):
+		case tr.message.Group == m.Group && !tr.connected():
 			return nil, tr, nil, nil
 		}
 	}

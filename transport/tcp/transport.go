@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -18,13 +19,15 @@ import (
 // the Handler except Send and SetPeer.
 type Transport struct {
 	opts      Options
-	versions  wire.Versions
+	side      wire.Side // Identity is set by Start
 	log       *zap.Logger
 	listener  net.Listener
+	security  *security // nil: plain TCP
 	advertise string
 	notifier  *notifier
 	counters  counters
 	sending   chan struct{} // holds a token for each snapshot that is being sent
+	refusals  logBudget
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -34,16 +37,17 @@ type Transport struct {
 	self    raft.Identity
 	handler raft.Handler
 
-	mu         sync.RWMutex
-	started    bool
-	closed     bool
-	peers      map[raft.NodeID]*peer
-	sources    map[raft.NodeID]*source
-	incoming   map[*link]struct{}
-	admitted   uint64      // incoming connections so far
-	handshakes int         // of incoming, those that have not introduced themselves
-	transfers  []*transfer // snapshots that are being received
-	finished   []finished  // the last ones that were, the oldest first
+	mu        sync.RWMutex
+	started   bool
+	closed    bool
+	peers     map[raft.NodeID]*peer
+	sources   map[raft.NodeID]*source
+	incoming  map[*link]struct{}
+	admitted  uint64      // incoming connections so far
+	strangers []*link     // of incoming, those that have not introduced themselves, the oldest first
+	welcomed  int         // of incoming, those that have
+	transfers []*transfer // snapshots that are being received
+	finished  []finished  // the last ones that were, the oldest first
 }
 
 var _ raft.Transport = (*Transport)(nil)
@@ -57,23 +61,25 @@ func Listen(address string, opts Options) (*Transport, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	opts = opts.withDefaults()
+	security, err := newSecurity(&opts)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("raft/tcp: cannot listen: %w", err)
 	}
-	return newTransport(listener, opts), nil
+	return newTransport(listener, security, opts), nil
 }
 
 // newTransport returns a transport for a listener that it owns from now on, and
-// for valid options.
-func newTransport(listener net.Listener, opts Options) *Transport {
-	opts = opts.withDefaults()
-	if opts.TLS != nil {
-		opts.TLS = opts.TLS.Clone()
-	}
+// for options that are valid and complete.
+func newTransport(listener net.Listener, security *security, opts Options) *Transport {
 	t := &Transport{
 		opts:      opts,
-		versions:  wire.Supported(),
+		security:  security,
+		side:      wire.Ours(raft.Identity{}),
 		log:       opts.Logger,
 		listener:  listener,
 		advertise: opts.Advertise,
@@ -94,8 +100,8 @@ func newTransport(listener net.Listener, opts Options) *Transport {
 func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
 
 // Start begins to accept connections, and to dial the peers that are known.
-// It is called once. The error is a *raft.ConfigError when self is incomplete,
-// raft.ErrClosed after Close.
+// It is called once. The error is a *raft.ConfigError when self is incomplete or
+// the transport's certificate is not for it, raft.ErrClosed after Close.
 func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 	switch {
 	case self.Node == 0:
@@ -104,6 +110,11 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return &raft.ConfigError{Field: "Identity.Cluster", Reason: fmt.Sprintf("must have 1 to %d bytes, has %d", wire.MaxClusterBytes, len(self.Cluster))}
 	case h == nil:
 		return &raft.ConfigError{Field: "Handler", Reason: "must not be nil"}
+	}
+	if t.security != nil {
+		if err := t.security.verifyOwn(self, t.security.config()); err != nil {
+			return &raft.ConfigError{Field: "TLS", Reason: "this node's own certificate: " + err.Error()}
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,14 +125,34 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return fmt.Errorf("raft/tcp: Start was called before")
 	}
 	t.started, t.self, t.handler = true, self, h
+	t.side.Identity = self
 	t.log = t.log.With(zap.Uint64("node", uint64(self.Node)))
 	t.group.Go(func() { t.notifier.run(t.ctx, h) })
 	t.group.Go(t.accept)
+	t.secureAs(self)
 	delete(t.peers, self.Node)
 	for _, p := range t.peers {
 		t.dialPeer(p)
 	}
 	return nil
+}
+
+// secureAs begins to look for changes of the TLS files, or says what it means
+// that there is no TLS.
+func (t *Transport) secureAs(self raft.Identity) {
+	switch s := t.security; {
+	case s == nil && !isLoopback(t.listener.Addr()):
+		t.log.Warn("no TLS: whoever reaches the port can be any node, and read and change what is sent")
+	case s != nil && s.files != nil:
+		t.group.Go(func() {
+			s.files.watch(t.ctx, func(c *tls.Config) error { return s.verifyOwn(self, c) })
+		})
+	}
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // SetPeer gives the address of a node, which is dialed at once, whether or not

@@ -41,6 +41,9 @@ const (
 	MaxUrgentBytes = 16 << 10
 	// MaxChunkBytes bounds the payload of a KindChunk.
 	MaxChunkBytes = 256 << 10
+	// MaxSnapshotMessageBytes bounds the InstallSnapshot that a transfer
+	// begins with: it holds a membership, but no data.
+	MaxSnapshotMessageBytes = 1 << 20
 	// PingInterval is how often the dialer of a connection for messages, and
 	// the receiver of a snapshot, say something, at least.
 	PingInterval = 500 * time.Millisecond
