@@ -220,6 +220,18 @@ func TestCacheIsFIFO(t *testing.T) {
 	}
 }
 
+// The same offsets of two segments are told apart.
+func TestCacheTellsSegmentsApart(t *testing.T) {
+	c := newCache(minCacheBytes)
+	c.put(1, 100, bytes.Repeat([]byte{1}, 50))
+	c.put(3, 400, bytes.Repeat([]byte{3}, 50))
+	require.Equal(t, bytes.Repeat([]byte{1}, 10), c.read([]location{{1, 110, 10}}))
+	require.Equal(t, bytes.Repeat([]byte{3}, 10), c.read([]location{{3, 410, 10}}))
+	for _, at := range []location{{2, 110, 10}, {3, 110, 10}, {1, 410, 10}, {1, 145, 10}, {1, 95, 10}, {4, 410, 10}} {
+		require.Nil(t, c.read([]location{at}), "%v", at)
+	}
+}
+
 // TestCacheReadMeanwhile: what is being read stays as it is, although so much
 // is put meanwhile that its memory would be used again.
 func TestCacheReadMeanwhile(t *testing.T) {
