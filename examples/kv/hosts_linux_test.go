@@ -111,7 +111,7 @@ func TestHosts(t *testing.T) {
 		h.clients.waitForMore(h.except(mover), 10)
 		h.start(mover)
 	})
-	h.shaped("narrow cables that lose what does not fit", "tbf rate 4mbit burst 16kb latency 20ms")
+	h.shaped("narrow cables, which lose what does not fit", "tbf rate 2mbit burst 3kb limit 3kb")
 	h.shaped("delay and loss on all ways", "netem delay 10ms 5ms loss 2%")
 	h.verify()
 }
@@ -197,7 +197,7 @@ func (h *hosts) shaped(name, discipline string) {
 			return
 		}
 	}
-	h.step(name, func() { h.clients.waitForMore(h.nodes, 100) })
+	h.step(name, func() { h.clients.waitForMore(h.nodes, 400) })
 	for i := range h.nodes {
 		h.net.Unshape(i + 1)
 	}
