@@ -58,7 +58,7 @@ var walWrites = []Mutation{
 	},
 	{
 		ID: "W7", File: "storage/wal/segment.go", Func: "Log.checkpoint",
-		Find: "if s.live > 0 {", Replace: "if false {",
+		Find: "if s.live > 0 {", Replace: "if s.live < 0 {",
 		Wrong: "segments that hold entries still needed are recycled",
 		By:    []*Engine{Stack},
 	},
