@@ -173,6 +173,9 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 // releaseHeld sends what waited for writes that are durable now. A message of
 // an earlier term would speak for a state that is no more: it is dropped.
 func (r *Raft) releaseHeld() {
+	if len(r.held) == 0 {
+		return
+	}
 	r.held = slices.DeleteFunc(r.held, func(h heldMessage) bool {
 		if h.seq > r.writes.persisted {
 			return false
@@ -195,7 +198,7 @@ func (r *Raft) PersistFailed(now Instant, err error) {
 }
 
 // Ready returns, and hands over, everything that is to be done now.
-func (r *Raft) Ready() Ready {
+func (r *Raft) Ready() (rd Ready) {
 	if r.err != nil {
 		return r.lastReady()
 	}
@@ -219,22 +222,30 @@ func (r *Raft) Ready() Ready {
 	if r.cfg.Events && r.role == Leader {
 		r.watch()
 	}
-	rd := Ready{
-		Committed: r.takeCommitted(),
-		Restore:   r.takeRestore(),
-		Write:     r.takeWrite(),
-		Messages:  r.messages,
-		LogReads:  r.logReads,
-		Snapshots: r.snapshots,
-		Reads:     r.reads,
-		Events:    r.events,
+	rd.Committed, rd.Restore = r.takeCommitted(), r.takeRestore()
+	if r.writes.gathering.seq != 0 {
+		r.takeWrite(&rd.Write)
 	}
 	// What is handed out is the caller's until the next call; two buffers
 	// take turns.
 	clear(r.spareMessages)
+	if len(r.messages) > 0 {
+		rd.Messages = r.messages
+	}
 	r.messages, r.spareMessages = r.spareMessages[:0], r.messages
-	r.reads, r.spareReads = r.spareReads[:0], r.reads
-	r.logReads, r.snapshots, r.events = nil, nil, nil
+	if len(r.reads) > 0 {
+		rd.Reads = r.reads
+		r.reads, r.spareReads = r.spareReads[:0], r.reads
+	}
+	if r.logReads != nil {
+		rd.LogReads, r.logReads = r.logReads, nil
+	}
+	if r.snapshots != nil {
+		rd.Snapshots, r.snapshots = r.snapshots, nil
+	}
+	if r.events != nil {
+		rd.Events, r.events = r.events, nil
+	}
 	return rd
 }
 
@@ -251,19 +262,16 @@ func (rd *Ready) Empty() bool {
 		rd.Restore == nil && len(rd.Snapshots) == 0 && len(rd.Reads) == 0 && len(rd.Events) == 0
 }
 
-func (r *Raft) takeWrite() Write {
+// takeWrite fills in the write that has gathered.
+func (r *Raft) takeWrite(write *Write) {
 	w := &r.writes
-	if w.gathering.seq == 0 {
-		return Write{}
-	}
-	write := Write{Seq: w.gathering.seq, HardState: r.hardState(), Snapshot: w.snapshot}
+	write.Seq, write.HardState, write.Snapshot = w.gathering.seq, r.hardState(), w.snapshot
 	if w.entries != 0 && w.entries <= r.log.last {
 		write.Entries = r.log.window.slice(w.entries, r.log.last+1)
 	}
 	w.drained, w.gathering.since = w.gathering.seq, r.now
 	w.inFlight = append(w.inFlight, w.gathering)
 	w.gathering, w.snapshot, w.entries = writeRecord{}, nil, 0
-	return write
 }
 
 // applyState is how far the state machine is.

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"math/bits"
 	"slices"
 	"strconv"
 	"time"
@@ -73,7 +74,9 @@ func (f *fingerprint) peer(r *Raft, p *progress) {
 	f.number(uint64(p.match), uint64(p.next), uint64(p.verified), p.mark, uint64(p.unmark), p.round)
 	f.since(p.contact, r.cfg.ElectionTimeout)
 	f.since(p.sent, r.cfg.HeartbeatInterval)
-	f.number(p.sentRound, p.resume, uint64(p.reading), uint64(p.snapshot), p.window, p.bytes, uint64(p.depth), uint64(len(p.inFlight)))
+	// The depth of a pipeline counts by its powers of two. Depths between two of
+	// them differ only for more messages than a model checker's bounds allow.
+	f.number(p.sentRound, p.resume, uint64(p.reading), uint64(p.snapshot), p.window, p.bytes, uint64(bits.Len(uint(p.depth))), uint64(len(p.inFlight)))
 	for _, flight := range p.inFlight {
 		f.number(uint64(flight.last), flight.bytes)
 	}

@@ -105,6 +105,8 @@ func fill(v reflect.Value, next *uint64) {
 	}
 }
 
+// change makes a number about twice as large: of some the fingerprint keeps only
+// the power of two.
 func change(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -112,7 +114,7 @@ func change(v reflect.Value) {
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
 	case reflect.Int, reflect.Int64:
-		v.SetInt(v.Int() + 1)
+		v.SetInt(2*v.Int() + 1)
 	default:
 		v.SetUint(v.Uint() + 1)
 	}

@@ -25,7 +25,7 @@ var coreFiles = []string{
 // coreImports is what they may import, and of those with impure parts what
 // they may use.
 var coreImports = map[string][]string{
-	"cmp": nil, "errors": nil, "slices": nil, "sort": nil, "strconv": nil, "unicode/utf8": nil,
+	"cmp": nil, "errors": nil, "math/bits": nil, "slices": nil, "sort": nil, "strconv": nil, "unicode/utf8": nil,
 	"fmt":                                  {"Sprintf", "Errorf"},
 	"time":                                 {"Duration", "Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"},
 	"github.com/seed-6281cb22/raft/raftpb": nil,

@@ -222,6 +222,7 @@ func (r *replica) settle(now Instant) {
 		// may be what others wait for.
 		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()
 	}
+	r.compactKept(now)
 	r.watch(now)
 }
 

@@ -52,6 +52,9 @@ type snapshots struct {
 
 	applied int64     // bytes of entries since this replica's start
 	marks   []logMark // how many those were at some indexes, ascending
+	// kept is up to where the log will be compacted when no follower needs it
+	// to catch up any more, 0: it has been.
+	kept Index
 }
 
 // snapshotCall waits for a snapshot that holds all up to index.
@@ -149,9 +152,7 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 	}
 	if err == nil && meta.Index > s.newest {
 		s.newest = meta.Index
-		through := r.compactable(now, meta.Index)
-		r.core.Compacted(now, meta, through)
-		r.io.compact(through)
+		r.compact(now, meta, r.compactable(now, meta.Index))
 	}
 	if err != nil {
 		r.endSnapshotCalls(meta.Index, err)
@@ -169,11 +170,30 @@ func (r *replica) snapshotTaken(now Instant, meta Snapshot, err error) {
 func (r *replica) compactable(now Instant, index Index) Index {
 	s := &r.snapshots
 	through := index - min(index, Index(r.cfg.TrailingEntries))
+	s.kept = 0
 	if keep := r.core.Compactable(now, through); keep < through {
+		s.kept = through
 		through = min(through, max(keep, s.within(r.cfg.CatchUpBytes)))
 	}
-	s.forgetMarks(through)
 	return through
+}
+
+func (r *replica) compact(now Instant, snapshot Snapshot, through Index) {
+	r.snapshots.forgetMarks(through)
+	r.core.Compacted(now, snapshot, through)
+	r.io.compact(through)
+}
+
+// compactKept compacts what was kept for a follower that has caught up since, or
+// is not waited for any more: the next snapshot may be long in coming.
+func (r *replica) compactKept(now Instant) {
+	s := &r.snapshots
+	if s.kept == 0 || r.core.Compactable(now, s.kept) < s.kept {
+		return
+	}
+	through := s.kept
+	s.kept = 0
+	r.compact(now, r.core.log.snapshot, through)
 }
 
 // mark notes how much has been applied at index. Marks are a sixteenth of limit

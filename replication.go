@@ -233,6 +233,21 @@ func (r *Raft) sendHeartbeat(p *progress) {
 	p.heartbeat = false
 }
 
+// askAfter asks whether entries that p should have by now have arrived, or are
+// lost, by an AppendEntries that follows them and has none itself. A transport
+// brings it in order after them, if it can; so a rejection of it, and not the
+// silence about them while heartbeats are answered, has them sent again. To send
+// megabytes once more because they are slow would make them slower.
+func (r *Raft) askAfter(p *progress) {
+	term, known := r.log.term(p.next - 1)
+	if !known {
+		p.probe(p.next) // the entry before them is compacted: a snapshot is due
+		return
+	}
+	r.sendAppend(p, p.next-1, term, nil)
+	p.sentRound = r.leading.round
+}
+
 func (r *Raft) sendAppend(p *progress, prev Index, prevTerm Term, entries []Entry) {
 	m := Message{
 		Type: raftpb.AppendEntries, To: p.id, Index: prev, LogTerm: prevTerm, Entries: entries,
@@ -532,7 +547,7 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 	p.landed(p.verified)
 	// Entries that are missing there although a round that began after they
 	// were sent has been answered were lost: on the way, or there, by a crash
-	// before they were durable.
+	// before they were durable. Or a heartbeat has overtaken them.
 	missing := m.Verified+1 < p.next && m.Round > p.sentRound
 	switch p.state {
 	case probing:
@@ -545,18 +560,15 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 			p.inFlight, p.bytes = p.inFlight[:0], 0
 			p.replicate(m.Verified + 1)
 		case missing && p.next <= r.log.last:
-			p.probe(p.next) // once more
+			r.askAfter(p)
 		case missing: // nothing at next to probe with
 			p.verified = m.Verified
 			p.probe(m.Verified + 1)
 		}
 	case replicating:
 		p.next = max(p.next, m.Verified+1)
-		// A heartbeat may have overtaken them, for a while.
 		if missing && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
-			p.verified = m.Verified
-			p.probe(p.verified + 1)
-			p.replicate(p.verified + 1)
+			r.askAfter(p)
 		}
 	case sendingSnapshot:
 		if p.match > r.log.base {

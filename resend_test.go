@@ -187,6 +187,45 @@ func TestScenarioL12LostProbeIsRepeated(t *testing.T) {
 	require.Equal(t, leader.Last(), leader.Commit())
 }
 
+// Heartbeats that overtake entries, as on a connection of their own, do not have
+// the entries sent again while they are on a slow way: the leader asks, once in
+// a round, after the last of them. The answer to that says what to do.
+func TestEntriesThatHeartbeatsOvertakeAreAskedAfter(t *testing.T) {
+	for name, lost := range map[string]bool{"slow": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newPipeline(t, 1<<30, nil)
+			before := c.Last()
+			for i := range 3 {
+				c.proposeData(fmt.Sprint(i))
+			}
+			sent, _ := bulk(c.takeSent())
+			require.Len(t, sent, 3)
+			now := c.now
+			for range 5 {
+				now = now.Add(DefaultHeartbeatInterval)
+				c.tickAt(now)
+				c.takeSent()
+				asks := c.replyOf2(before, 1<<30)
+				require.Len(t, asks, 1)
+				require.Equal(t, c.Last(), asks[0].Index, "after the last one")
+				require.Empty(t, asks[0].Entries)
+				require.Empty(t, c.replyOf2(before, 1<<30), "once in a round")
+			}
+			if !lost {
+				require.Empty(t, c.replyOf2(c.Last(), 1<<30))
+				return
+			}
+			again := c.receive(Message{
+				Type: raftpb.AppendEntriesReply, From: 2, Term: c.term, Reject: true, Index: c.Last(), Match: before,
+				LogTerm: 1, Verified: before, Round: c.leading.round, Window: 1 << 30,
+			})
+			again, _ = bulk(again)
+			require.NotEmpty(t, again)
+			require.Equal(t, before+1, again[0].Entries[0].Index)
+		})
+	}
+}
+
 // While the storage is slow, one read for a peer is under way, whatever else
 // happens.
 func TestLogReadsForAPeerDoNotPileUp(t *testing.T) {

@@ -54,10 +54,16 @@ func TestScenarioL15SlowFollowerIsNotSentSnapshotsForever(t *testing.T) {
 	c.run(DefaultHeartbeatInterval)
 	require.Equal(t, c.log, follower.applied)
 
-	// It has caught up, so nothing is kept for it any more, wherever it is.
+	// It has caught up, so nothing is kept for it any more, at once, though no
+	// further snapshot is due.
+	status := leader.r.core.Status()
+	require.Equal(t, status.Snapshot+1, status.First)
+	require.Equal(t, status.First, leader.disk.first)
+
+	// And wherever it is.
 	c.isolate(follower.id)
 	c.proposeOn(leader, 25)
-	status := leader.r.core.Status()
+	status = leader.r.core.Status()
 	require.Equal(t, status.Snapshot+1, status.First)
 }
 
@@ -72,7 +78,6 @@ func TestScenarioL15DeadFollowerDoesNotPinTheLog(t *testing.T) {
 	require.Less(t, held.First, held.Snapshot-15, "it may come back")
 
 	c.run((catchUpPatience + 1) * DefaultElectionTimeout)
-	c.proposeOn(leader, 15)
 	status := leader.r.core.Status()
 	require.Equal(t, status.Snapshot+1, status.First)
 }

@@ -2,11 +2,18 @@ package raftpb
 
 import (
 	"math"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const entriesTag = 15<<3 | bytesType
+
+// What an entry and a member take in memory, without their data and address.
+const (
+	entryBytes  = int(unsafe.Sizeof(Entry{}))
+	memberBytes = int(unsafe.Sizeof(Member{}))
+)
 
 // EncodedLen returns the number of bytes that Append appends.
 func (m *Message) EncodedLen() int {
@@ -85,13 +92,19 @@ func (m *Message) Append(b []byte) []byte {
 // Whatever b holds, Unmarshal allocates less than 64 bytes for each byte of b,
 // plus 1 KiB. The worst case is a message of empty entries, each of which
 // takes 2 bytes in b and 88 in m.Entries; so who limits memory limits the
-// length of b.
+// length of b, or uses UnmarshalWithin.
 //
 // The error is a *DecodeError; m is then zero but for the array of m.Entries.
-func (m *Message) Unmarshal(b []byte) error {
+func (m *Message) Unmarshal(b []byte) error { return m.UnmarshalWithin(b, math.MaxInt) }
+
+// UnmarshalWithin is Unmarshal for input that nobody vouches for: it refuses a
+// message whose entries, or the members of whose Snapshot, take more than
+// limit bytes in memory, before it allocates for them. Their data and
+// addresses, which never take more than b does, are not counted.
+func (m *Message) UnmarshalWithin(b []byte, limit int) error {
 	old := m.Entries
 	*m = Message{Entries: old[:0]}
-	err := m.merge(b)
+	err := m.merge(b, limit)
 	if err != nil {
 		clear(m.Entries)
 		*m = Message{Entries: old[:0]}
@@ -104,8 +117,8 @@ func (m *Message) Unmarshal(b []byte) error {
 
 // merge sets the fields that b holds. As protobuf has it, a field that occurs
 // again replaces the earlier value; but entries are appended, and snapshots
-// merged.
-func (m *Message) merge(b []byte) error {
+// merged. Of both, limit bytes are allowed.
+func (m *Message) merge(b []byte, limit int) error {
 	for i := 0; i < len(b); {
 		tag, v, end := readField(b, i)
 		if end < 0 {
@@ -144,9 +157,15 @@ func (m *Message) merge(b []byte) error {
 		case 14<<3 | varintType:
 			m.Context = v
 		case entriesTag:
-			n := len(m.Entries)
+			n, more := len(m.Entries), 1
 			if n == cap(m.Entries) {
-				m.Entries = growEntries(m.Entries, countFields(b, i, entriesTag))
+				more = countFields(b, i, entriesTag)
+			}
+			if n+more > limit/entryBytes {
+				return malformed("Message", i, faultLimit)
+			}
+			if n == cap(m.Entries) {
+				m.Entries = growEntries(m.Entries, more)
 			}
 			m.Entries = m.Entries[:n+1]
 			e := &m.Entries[n]
@@ -164,7 +183,7 @@ func (m *Message) merge(b []byte) error {
 			if m.Snapshot == nil {
 				m.Snapshot = new(Snapshot)
 			}
-			if err := m.Snapshot.merge(b[:end], end-int(v)); err != nil {
+			if err := m.Snapshot.merge(b[:end], end-int(v), limit); err != nil {
 				return err
 			}
 		}

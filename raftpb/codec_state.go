@@ -152,15 +152,16 @@ func (m *Membership) Append(b []byte) []byte {
 // plus 1 KiB. The error is a *DecodeError; m is then zero.
 func (m *Membership) Unmarshal(b []byte) error {
 	*m = Membership{}
-	if err := m.merge(b, 0); err != nil {
+	if err := m.merge(b, 0, math.MaxInt); err != nil {
 		*m = Membership{}
 		return err
 	}
 	return nil
 }
 
-// merge appends the members that b[i:] holds, and sets the other fields.
-func (m *Membership) merge(b []byte, i int) error {
+// merge appends the members that b[i:] holds, which may take limit bytes with
+// those that are there, and sets the other fields.
+func (m *Membership) merge(b []byte, i, limit int) error {
 	for i < len(b) {
 		tag, v, end := readField(b, i)
 		if end < 0 {
@@ -168,10 +169,14 @@ func (m *Membership) merge(b []byte, i int) error {
 		}
 		switch tag {
 		case membersTag:
-			n := len(m.Members)
+			n, more := len(m.Members), 1
 			if n == cap(m.Members) {
-				m.Members = slices.Grow(m.Members, countFields(b, i, membersTag))
+				more = countFields(b, i, membersTag)
 			}
+			if n+more > limit/memberBytes {
+				return malformed("Membership", i, faultLimit)
+			}
+			m.Members = slices.Grow(m.Members, more)
 			m.Members = append(m.Members, Member{})
 			if err := m.Members[n].merge(b[:end], end-int(v)); err != nil {
 				return err
@@ -227,7 +232,7 @@ func (s *Snapshot) Append(b []byte) []byte {
 // plus 1 KiB. The error is a *DecodeError; s is then zero.
 func (s *Snapshot) Unmarshal(b []byte) error {
 	*s = Snapshot{}
-	if err := s.merge(b, 0); err != nil {
+	if err := s.merge(b, 0, math.MaxInt); err != nil {
 		*s = Snapshot{}
 		return err
 	}
@@ -236,8 +241,8 @@ func (s *Snapshot) Unmarshal(b []byte) error {
 
 // merge sets the fields that b[i:] holds. As protobuf has it, memberships are
 // merged: the members of a second one are appended to those of the first, and
-// its other fields replace the first one's.
-func (s *Snapshot) merge(b []byte, i int) error {
+// its other fields replace the first one's. Members may take limit bytes.
+func (s *Snapshot) merge(b []byte, i, limit int) error {
 	for i < len(b) {
 		tag, v, end := readField(b, i)
 		if end < 0 {
@@ -249,7 +254,7 @@ func (s *Snapshot) merge(b []byte, i int) error {
 		case 2<<3 | varintType:
 			s.Term = Term(v)
 		case 3<<3 | bytesType:
-			if err := s.Membership.merge(b[:end], end-int(v)); err != nil {
+			if err := s.Membership.merge(b[:end], end-int(v), limit); err != nil {
 				return err
 			}
 		case 4<<3 | varintType:

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -331,6 +332,39 @@ func allocatedBy(t *testing.T, into codec, input []byte) uint64 {
 		least = min(least, after.TotalAlloc-before.TotalAlloc)
 	}
 	return least
+}
+
+func TestUnmarshalWithinRefusesBeforeItAllocates(t *testing.T) {
+	const entry, member = int(unsafe.Sizeof(raftpb.Entry{})), int(unsafe.Sizeof(raftpb.Member{}))
+	members := func(n int) []byte {
+		m := raftpb.Message{Snapshot: &raftpb.Snapshot{Membership: raftpb.Membership{Members: make([]raftpb.Member, n)}}}
+		return m.Append(nil)
+	}
+	for name, c := range map[string]struct {
+		input []byte
+		into  raftpb.Message
+		needs int
+	}{
+		"entries":                    {bytes.Repeat([]byte{0x7a, 0}, 10_000), raftpb.Message{}, 10_000 * entry},
+		"entries, with room":         {bytes.Repeat([]byte{0x7a, 0}, 10), raftpb.Message{Entries: make([]raftpb.Entry, 0, 20)}, 10 * entry},
+		"members":                    {members(10_000), raftpb.Message{}, 10_000 * member},
+		"members, in many snapshots": {bytes.Repeat(members(1), 1000), raftpb.Message{}, 1000 * member},
+	} {
+		m := c.into
+		require.NoError(t, m.UnmarshalWithin(c.input, c.needs), name)
+		m = c.into
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := m.UnmarshalWithin(c.input, c.needs-1)
+		runtime.ReadMemStats(&after)
+		require.ErrorContains(t, err, "more entries or members than the limit allows", name)
+		require.ErrorIs(t, err, raftpb.ErrDecode, name)
+		require.Empty(t, m.Entries, name)
+		require.Nil(t, m.Snapshot, name)
+		if len(c.input) > 3000 && name != "members, in many snapshots" { // those allocate one by one
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<10), name)
+		}
+	}
 }
 
 func TestAllocations(t *testing.T) {

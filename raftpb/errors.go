@@ -36,6 +36,7 @@ const (
 	faultGroup
 	faultEnum
 	faultUTF8
+	faultLimit
 )
 
 var faultReasons = [...]string{
@@ -46,6 +47,7 @@ var faultReasons = [...]string{
 	-faultGroup:     "malformed group",
 	-faultEnum:      "enum value is larger than 255",
 	-faultUTF8:      "string is not valid UTF-8",
+	-faultLimit:     "more entries or members than the limit allows",
 }
 
 func malformed(message string, offset int, f fault) error {

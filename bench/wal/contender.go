@@ -33,6 +33,7 @@ const (
 var contenders = []contender{
 	{bareName, openBare},
 	{oursName, openOurs},
+	{"storage/wal, inline", openInline},
 	{"etcd WAL", openEtcd},
 	{"hashicorp raft-wal", openHashicorp},
 }

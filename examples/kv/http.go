@@ -36,7 +36,8 @@ type backend interface {
 //	GET    /kv/{key}          the value, linearizable; ETag: its version
 //	GET    /kv/{key}?stale=1  the value as this node has it, perhaps an old one
 //	DELETE /kv/{key}
-//	PUT    /members/{id}      make a node a member that votes; the body is its address
+//	PUT    /members/{id}      make a node a member that votes; the body is its address,
+//	                          which a member can change so
 //	DELETE /members/{id}      remove a member
 //	GET    /status            this node's state as JSON; ?hash=1 adds that of its store
 //
@@ -140,7 +141,14 @@ func (a api) addMember(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err, notCommitted)
 		return
 	}
-	a.changeMembers(w, r, func(id raft.NodeID) raft.Change { return raft.AddVoter(id, string(address)) })
+	a.changeMembers(w, r, func(id raft.NodeID) raft.Change {
+		for _, m := range a.backend.status().Membership.Members {
+			if m.ID == id && m.Voter && m.Address != string(address) {
+				return raft.SetAddress(id, string(address))
+			}
+		}
+		return raft.AddVoter(id, string(address))
+	})
 }
 
 func (a api) removeMember(w http.ResponseWriter, r *http.Request) {

@@ -217,7 +217,8 @@ func TestHTTPMembers(t *testing.T) {
 	b := &soloBackend{store: newStore()}
 	require.Equal(t, http.StatusNoContent, request(t, b, "PUT", "/members/4", "d:4").StatusCode)
 	require.Equal(t, http.StatusNoContent, request(t, b, "DELETE", "/members/1", "").StatusCode)
-	require.Equal(t, []raft.Change{raft.AddVoter(4, "d:4"), raft.Remove(1)}, b.changes)
+	require.Equal(t, http.StatusNoContent, request(t, b, "PUT", "/members/1", "a:9").StatusCode)
+	require.Equal(t, []raft.Change{raft.AddVoter(4, "d:4"), raft.Remove(1), raft.SetAddress(1, "a:9")}, b.changes)
 
 	b.changes = nil
 	for path, address := range map[string]string{

@@ -58,6 +58,10 @@ type process struct {
 	http string
 	args []string
 
+	// How it is run and reached: by exec.Command and httpClient as a rule.
+	command func(name string, args ...string) *exec.Cmd
+	client  *http.Client
+
 	cmd    *exec.Cmd
 	output *lockedBuffer // of the current run
 	exited chan struct{} // closed when the current run has ended
@@ -67,13 +71,13 @@ type process struct {
 func newProcess(t *testing.T, id raft.NodeID, peers, http, dir string, more ...string) *process {
 	require.NoError(t, buildBinary())
 	args := append([]string{"serve", "-id", fmt.Sprint(id), "-peers", peers, "-http", http, "-data", dir}, more...)
-	return &process{t: t, id: id, http: http, args: args}
+	return &process{t: t, id: id, http: http, args: args, command: exec.Command, client: httpClient}
 }
 
 // start starts the process. It is killed when the test ends.
 func (p *process) start() {
 	p.output = &lockedBuffer{}
-	p.cmd = exec.Command(binaryPath, p.args...)
+	p.cmd = p.command(binaryPath, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	require.NoError(p.t, p.cmd.Start())
 	exited, cmd := make(chan struct{}), p.cmd
@@ -96,9 +100,12 @@ func (p *process) kill() {
 
 // terminate asks the process to end, and returns its exit code.
 func (p *process) terminate() int {
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.signal()
 	return p.wait()
 }
+
+// signal asks the process to end.
+func (p *process) signal() { require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM)) }
 
 // wait waits until the process has ended by itself, and returns its exit code.
 func (p *process) wait() int {
@@ -112,7 +119,7 @@ func (p *process) wait() int {
 
 // status asks for the node's status; ok is false while it does not answer.
 func (p *process) status(query string) (reply statusReply, ok bool) {
-	r, err := httpClient.Get("http://" + p.http + "/status" + query)
+	r, err := p.client.Get("http://" + p.http + "/status" + query)
 	if err != nil {
 		return reply, false
 	}
@@ -144,7 +151,7 @@ func (p *process) do(ctx context.Context, method, path, body string, headers ...
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
 	}
-	response, err := httpClient.Do(r)
+	response, err := p.client.Do(r)
 	if err != nil {
 		return answer{}, err
 	}

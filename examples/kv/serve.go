@@ -26,6 +26,7 @@ import (
 type serveOptions struct {
 	id              raft.NodeID
 	peers           []raft.Member
+	listen          string // "": at the node's own address
 	http            string
 	data            string
 	rejoin          bool
@@ -45,7 +46,8 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 	flags.SetOutput(io.Discard)
 	flags.Uint64Var(&id, "id", 0, "id of this node, one of -peers or, with -join, a new one")
 	flags.StringVar(&peers, "peers", "", "all founding members, the same list on every node: `1=host:port,2=host:port,…`")
-	flags.StringVar(&o.http, "http", "", "`address` of the HTTP API, like :8001")
+	flags.StringVar(&o.listen, "listen", "", "`address` to listen at for the others, like :7001; default: this node's own in -peers or -join")
+	flags.StringVar(&o.http, "http", "", "`address` of the HTTP API, like :8001, or unix:PATH")
 	flags.StringVar(&o.data, "data", "", "`directory` of this node's log and snapshots")
 	flags.BoolVar(&o.rejoin, "rejoin", false, "this node has been a member and its data is lost: take it all from the others")
 	flags.StringVar(&o.join, "join", "", "this node is not among -peers: it waits at this `address` until the leader is told, PUT /members/ID, to add it")
@@ -80,11 +82,18 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 			return o, fmt.Errorf("-join: %w", err)
 		}
 	}
+	if o.listen != "" {
+		if err := checkAddress(o.listen, true); err != nil {
+			return o, fmt.Errorf("-listen: %w", err)
+		}
+	}
 	if o.http == "" {
 		return o, errors.New("-http: is required, like :8001")
 	}
-	if err := checkAddress(o.http, true); err != nil {
-		return o, fmt.Errorf("-http: %w", err)
+	if network, address := splitHTTP(o.http); network == "tcp" {
+		if err := checkAddress(address, true); err != nil {
+			return o, fmt.Errorf("-http: %w", err)
+		}
 	}
 	if o.data == "" {
 		return o, errors.New("-data: is required")
@@ -143,16 +152,24 @@ func checkAddress(address string, listenOnly bool) error {
 	return nil
 }
 
+// splitHTTP returns what -http says as net.Listen takes it.
+func splitHTTP(flag string) (network, address string) {
+	if path, ok := strings.CutPrefix(flag, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", flag
+}
+
 // serve runs one replica and its HTTP API until ctx ends or the replica does.
 func serve(ctx context.Context, o serveOptions, stderr io.Writer) error {
-	listener, err := net.Listen("tcp", o.http)
+	listener, err := net.Listen(splitHTTP(o.http))
 	if err != nil {
 		return fmt.Errorf("-http: %w", err)
 	}
 	defer listener.Close()
 	address := o.address()
 	logger := newLogger(stderr)
-	transport, err := tcp.Listen(address, tcp.Options{Advertise: address, Logger: logger})
+	transport, err := tcp.Listen(cmp.Or(o.listen, address), tcp.Options{Advertise: address, Logger: logger})
 	if err != nil {
 		return fmt.Errorf("cannot listen for the others: %w", err)
 	}

@@ -64,6 +64,7 @@ func TestParseServeFlagsRefuses(t *testing.T) {
 		{"a negative id", "-id=-1", `invalid value "-1" for flag -id`},
 		{"no http", "-http=", "-http: is required"},
 		{"a bad http", "-http=8001", `-http: "8001" is not host:port`},
+		{"a bad listen", "-listen=7001", `-listen: "7001" is not host:port`},
 		{"no data", "-data=", "-data: is required"},
 		{"no snapshots", "-snapshot-entries=0", "-snapshot-entries: must be positive"},
 		{"an unknown flag", "-nonsense=1", "flag provided but not defined: -nonsense"},
@@ -92,7 +93,7 @@ func TestRunUsage(t *testing.T) {
 	stderr.Reset()
 	_, err := parseServeFlags([]string{"-h"}, &stderr)
 	require.ErrorIs(t, err, flag.ErrHelp)
-	for _, name := range []string{"-id", "-peers", "-http", "-data", "-rejoin", "-snapshot-entries"} {
+	for _, name := range []string{"-id", "-peers", "-listen", "-http", "-data", "-rejoin", "-snapshot-entries"} {
 		require.Contains(t, stderr.String(), name)
 	}
 }

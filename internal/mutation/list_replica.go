@@ -216,6 +216,12 @@ var outcomes = []Mutation{
 		Wrong: "an overtaken answer to a pre-vote ends a node that was added again (E10)",
 		By:    []*Engine{test(".", "TestScenarioE10RemovalHeardOfAfterTheReturn")},
 	},
+	{
+		ID: "R29b", File: "replica.go", Func: "replica.settle",
+		Find: "r.compactKept(now)", Replace: "",
+		Wrong: "the log that was kept for a follower stays after that has caught up, until the next snapshot",
+		By:    []*Engine{test(".", "TestScenarioL15SlowFollowerIsNotSentSnapshotsForever")},
+	},
 }
 
 // Of package session.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -114,8 +115,14 @@ func waitFor(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// heartbeat returns a small message of the bulk lane, unless n is 0.
 func heartbeat(from, to raft.NodeID, n int) raft.Message {
 	return raft.Message{Type: raftpb.AppendEntries, From: from, To: to, Term: 1, Index: raft.Index(n)}
+}
+
+// requestVote returns a message of the urgent lane.
+func requestVote(from, to raft.NodeID, n int) raft.Message {
+	return raft.Message{Type: raftpb.RequestVote, From: from, To: to, Term: 1, Index: raft.Index(n)}
 }
 
 func appendEntries(from, to raft.NodeID, sizes ...int) raft.Message {
@@ -160,17 +167,28 @@ func newAuthority(t testing.TB) *authority {
 	return &authority{cert, key}
 }
 
-// config returns mutual TLS for a node at 127.0.0.1.
+// config returns mutual TLS with a certificate for all nodes of a test.
 func (a *authority) config(t testing.TB) *tls.Config {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "node"},
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	require.NoError(t, err)
+	return a.configFor(t, func(c *x509.Certificate) {
+		for id := raft.NodeID(1); id <= 3; id++ {
+			c.URIs = append(c.URIs, NodeURI(raft.Identity{Cluster: "test", Node: id}))
+		}
+	})
+}
+
+// configOf returns mutual TLS for one node.
+func (a *authority) configOf(t testing.TB, id raft.NodeID) *tls.Config {
+	return a.configFor(t, namedNode(id))
+}
+
+// namedNode puts a node's name into its certificate.
+func namedNode(id raft.NodeID) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.URIs = []*url.URL{NodeURI(raft.Identity{Cluster: "test", Node: id})} }
+}
+
+// configFor returns mutual TLS with a certificate that change has changed.
+func (a *authority) configFor(t testing.TB, change func(*x509.Certificate)) *tls.Config {
+	der, key := a.issue(t, change)
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return &tls.Config{
@@ -179,6 +197,21 @@ func (a *authority) config(t testing.TB) *tls.Config {
 		ClientCAs:    pool,
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 	}
+}
+
+// issue signs a certificate.
+func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) (der []byte, key *ecdsa.PrivateKey) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "node"},
+		NotAfter:    time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	change(template)
+	der, err = x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	require.NoError(t, err)
+	return der, key
 }
 
 // cuttable is a Dial that can cut all it has made.

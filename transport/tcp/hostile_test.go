@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"io"
 	"net"
 	"runtime"
 	"sync"
@@ -78,19 +77,21 @@ func TestMismatchesAreToldToBothSides(t *testing.T) {
 	cases := map[string]struct {
 		self     raft.Identity
 		versions wire.Versions
+		required wire.Features
 		reason   error
 		text     string
 	}{
-		"cluster": {raft.Identity{Cluster: "other", Node: 2}, wire.Supported(), ErrCluster, `here is node 1 of cluster "test", there node 2 of cluster "other"`},
-		"node":    {raft.Identity{Cluster: "test", Node: 3}, wire.Supported(), ErrNode, "expected node 2; here is node 1, there node 3"},
-		"version": {raft.Identity{Cluster: "test", Node: 2}, wire.Versions{Min: 7, Max: 9}, ErrVersion, "here 1 to 1, there 7 to 9"},
-		"myself":  {raft.Identity{Cluster: "test", Node: 1}, wire.Supported(), ErrNode, "expected node 2; here is node 1, there node 1"},
+		"cluster": {raft.Identity{Cluster: "other", Node: 2}, wire.Supported(), 0, ErrCluster, `here is node 1 of cluster "test", there node 2 of cluster "other"`},
+		"node":    {raft.Identity{Cluster: "test", Node: 3}, wire.Supported(), 0, ErrNode, "expected node 2; here is node 1, there node 3"},
+		"version": {raft.Identity{Cluster: "test", Node: 2}, wire.Versions{Min: 7, Max: 9}, 0, ErrVersion, "here 1 to 1, there 7 to 9"},
+		"feature": {raft.Identity{Cluster: "test", Node: 2}, wire.Supported(), 6, ErrFeature, "missing 0x6"},
+		"myself":  {raft.Identity{Cluster: "test", Node: 1}, wire.Supported(), 0, ErrNode, "expected node 2; here is node 1, there node 1"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zapcore.WarnLevel)
 			a, b := startNode(t, 1, Options{}), listenNode(t, c.self.Node, Options{Logger: zap.New(core)})
-			b.versions = c.versions
+			b.side.Versions, b.side.Required = c.versions, c.required
 			require.NoError(t, b.Start(c.self, b.recorder))
 			a.SetPeer(2, b.addr())
 			a.Send([]raft.Message{heartbeat(1, 2, 1)})
@@ -134,35 +135,6 @@ func TestTwoClustersRefuseEachOther(t *testing.T) {
 	}
 }
 
-func TestTLSIsRequiredOfBothSides(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	for name, opts := range map[string]Options{
-		"plain":             {},
-		"another authority": {TLS: other.config(t)},
-	} {
-		a, b := startNode(t, 1, opts), startNode(t, 2, Options{TLS: ca.config(t)})
-		a.SetPeer(2, b.addr())
-		a.Send([]raft.Message{heartbeat(1, 2, 1)})
-		require.EqualValues(t, 2, receive(t, a.unreachable), name)
-		b.SetPeer(1, a.addr())
-		b.Send([]raft.Message{heartbeat(2, 1, 1)})
-		require.EqualValues(t, 1, receive(t, b.unreachable), name)
-		require.Zero(t, b.Stats().Accepted, name)
-		require.Zero(t, a.Stats().Accepted, name)
-	}
-}
-
-func TestACertificateForAnotherHost(t *testing.T) {
-	ca := newAuthority(t)
-	a, b := startNode(t, 1, Options{TLS: ca.config(t)}), startNode(t, 2, Options{TLS: ca.config(t)})
-	_, port, err := net.SplitHostPort(b.addr())
-	require.NoError(t, err)
-	a.SetPeer(2, net.JoinHostPort("localhost", port)) // the certificate says 127.0.0.1
-	a.Send([]raft.Message{heartbeat(1, 2, 1)})
-	require.EqualValues(t, 2, receive(t, a.unreachable))
-	require.ErrorContains(t, a.Peers()[0].Err, "localhost")
-}
-
 // claim returns the header of a frame that says it is longer than it is.
 func claim(kind wire.Kind, length uint32) []byte {
 	b := wire.AppendFrame(nil, kind, nil)
@@ -172,74 +144,6 @@ func claim(kind wire.Kind, length uint32) []byte {
 }
 
 func message(m raft.Message) []byte { return wire.AppendMessage(nil, &m) }
-
-func TestGarbageBeforeTheHandshake(t *testing.T) {
-	other := goodHello(wire.ForMessages)
-	other.Purpose = 77
-	for name, c := range map[string]struct {
-		bytes   []byte
-		refused bool
-	}{
-		"another protocol": {[]byte("GET / HTTP/1.1\r\nHost: raft\r\n\r\n"), false},
-		"zeros":            {make([]byte, 1000), false},
-		"a huge length":    {claim(wire.KindHello, 1<<31), false},
-		"513 bytes":        {claim(wire.KindHello, wire.MaxHandshakeBytes+1), false},
-		"no hello":         {message(heartbeat(1, 2, 1)), false},
-		"a bad hello":      {wire.AppendFrame(nil, wire.KindHello, []byte("RAFT")), false},
-		"unknown purpose":  {wire.AppendHello(nil, other), true},
-	} {
-		b := startNode(t, 2, Options{})
-		s := call(t, b)
-		s.say(c.bytes)
-		heard := s.hears()
-		if c.refused {
-			require.Equal(t, []wire.Kind{wire.KindWelcome}, heard, name)
-			waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
-		} else {
-			require.Empty(t, heard, name)
-			waitFor(t, "counted", func() bool { return b.Stats().Garbage == 1 })
-		}
-		require.Zero(t, b.Stats().Accepted, name)
-	}
-}
-
-func TestGarbageAfterTheHandshake(t *testing.T) {
-	damaged := message(heartbeat(1, 2, 1))
-	damaged[len(damaged)-1] ^= 1
-	snapshot := snapshotOf(1, 2, []byte("data"))
-	for name, c := range map[string]struct {
-		purpose wire.Purpose
-		bytes   []byte
-	}{
-		"a damaged message":       {wire.ForMessages, damaged},
-		"no message":              {wire.ForMessages, wire.AppendFrame(nil, wire.KindMessage, []byte{0xff})},
-		"somebody else's message": {wire.ForMessages, message(heartbeat(3, 2, 1))},
-		"to somebody else":        {wire.ForMessages, message(heartbeat(1, 3, 1))},
-		"a chunk":                 {wire.ForMessages, wire.AppendFrame(nil, wire.KindChunk, []byte("x"))},
-		"an unknown kind":         {wire.ForMessages, wire.AppendFrame(nil, 99, nil)},
-		"a huge length":           {wire.ForMessages, claim(wire.KindMessage, 1<<31)},
-		"snapshot: a ping":        {wire.ForSnapshot, wire.AppendFrame(nil, wire.KindPing, nil)},
-		"snapshot: none":          {wire.ForSnapshot, message(heartbeat(1, 2, 1))},
-		"snapshot: too much":      {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, []byte("data and more"))},
-		"snapshot: too little":    {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindEnd, nil)},
-		"snapshot: empty chunk":   {wire.ForSnapshot, wire.AppendFrame(message(snapshot), wire.KindChunk, nil)},
-		"snapshot: huge chunk":    {wire.ForSnapshot, append(message(snapshot), claim(wire.KindChunk, wire.MaxChunkBytes+1)...)},
-	} {
-		b := startNode(t, 2, Options{})
-		b.onSnapshot = func(_ raft.Message, body io.Reader) error { _, err := io.ReadAll(body); return err }
-		s := introduced(t, b, c.purpose)
-		if c.purpose == wire.ForMessages {
-			s.say(message(heartbeat(1, 2, 1))) // a good one, which is delivered
-		}
-		s.say(c.bytes)
-		s.hears()
-		waitFor(t, name, func() bool { return b.Stats().Garbage == 1 })
-		if c.purpose == wire.ForMessages {
-			receive(t, b.messages)
-		}
-		require.Empty(t, b.messages, name)
-	}
-}
 
 // The length of a message is believed only as far as its bytes arrive.
 func TestAClaimedLengthAllocatesNothing(t *testing.T) {
@@ -288,18 +192,21 @@ func TestHandshakesThatDoNotEnd(t *testing.T) {
 func TestTooManyConnections(t *testing.T) {
 	b := startNode(t, 2, Options{MaxConnections: 1})
 	first := introduced(t, b, wire.ForMessages)
-	require.Empty(t, call(t, b).hears())
-	require.EqualValues(t, 1, b.Stats().Refused)
+	second := call(t, b)
+	second.say(wire.AppendHello(nil, goodHello(wire.ForMessages)))
+	require.Equal(t, []wire.Kind{wire.KindWelcome}, second.hears())
+	waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
 	first.say(message(heartbeat(1, 2, 3)))
 	receive(t, b.messages)
 }
 
 func TestTooManyHandshakes(t *testing.T) {
-	b := startNode(t, 2, Options{})
-	for range maxHandshakes {
+	b := startNode(t, 2, Options{MaxHandshakes: 3})
+	for range 3 {
 		call(t, b)
 	}
 	require.Empty(t, call(t, b).hears())
+	require.EqualValues(t, 1, b.Stats().TurnedAway)
 }
 
 // A peer that falls silent without a word, as behind a cut cable, is noticed.
@@ -315,7 +222,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 			}
 			l := newLink(conn)
 			l.next(0)
-			conn.Write(wire.AppendWelcome(nil, wire.Answer(raft.Identity{Cluster: "test", Node: 2}, wire.Supported(), goodHello(wire.ForMessages))))
+			conn.Write(wire.AppendWelcome(nil, wire.Answer(wire.Ours(raft.Identity{Cluster: "test", Node: 2}), goodHello(wire.ForMessages))))
 		}
 	}()
 	a := startNode(t, 1, Options{PeerTimeout: minPeerTimeout})

@@ -1,115 +1,57 @@
 package tcp
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
-// source is a node that this one receives messages from. It has one
-// connection; a newer one takes over.
+// source is a node that this one receives messages from.
 type source struct {
+	lanes [lanes]inLane
+	users int // connections, the replaced ones that have not ended included
+}
+
+// inLane is one of the ways on which messages come from a node. It has one
+// connection; a newer one takes over. The two deliver at the same time.
+type inLane struct {
 	current *link
-	users   int           // connections, the replaced ones that have not ended included
 	turn    chan struct{} // held by the one that delivers, so that no two do at once
 }
 
-// accept takes connections until the listener is closed.
-func (t *Transport) accept() {
-	for {
-		conn, err := t.listener.Accept()
-		switch {
-		case err == nil:
-			t.admit(conn)
-		case t.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return
-		default: // no file descriptors left, as a rule
-			t.log.Warn("cannot accept connections", zap.Error(err))
-			select {
-			case <-t.ctx.Done():
-			case <-time.After(minBackoff):
-			}
+func newSource() *source {
+	s := &source{}
+	for i := range s.lanes {
+		s.lanes[i].turn = make(chan struct{}, 1)
+	}
+	return s
+}
+
+// close ends the source's connections. Transport.mu is held.
+func (s *source) close() {
+	for _, in := range s.lanes {
+		if in.current != nil {
+			in.current.close()
 		}
 	}
 }
 
-// admit serves a connection in a goroutine of its own, or closes it if there
-// are too many.
-func (t *Transport) admit(conn net.Conn) {
-	l := newLink(conn)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || t.handshakes >= maxHandshakes || len(t.incoming) >= t.opts.MaxConnections {
-		t.counters.refused.Add(1)
-		conn.Close()
-		return
-	}
-	t.handshakes++
-	t.admitted++
-	l.number = t.admitted
-	t.incoming[l] = struct{}{}
-	t.group.Go(func() {
-		t.serve(l)
-		l.close()
-		t.mu.Lock()
-		delete(t.incoming, l)
-		t.mu.Unlock()
-	})
-}
-
-// serve is the whole life of an incoming connection.
-func (t *Transport) serve(l *link) {
-	hello, err := t.receive(l)
-	t.mu.Lock()
-	t.handshakes--
-	t.mu.Unlock()
-	address := zap.Stringer("address", l.raw.RemoteAddr())
-	if err != nil {
-		t.countFailure(err)
-		t.log.Warn("refused a connection", address, zap.Error(err))
-		return
-	}
-	t.counters.accepted.Add(1)
-	from := zap.Uint64("peer", uint64(hello.From.Node))
-	t.log.Debug("accepted a connection", from, address)
-	if hello.Purpose == wire.ForSnapshot {
-		err = t.receiveSnapshot(l, hello.From.Node)
-	} else {
-		err = t.receiveMessages(l, hello)
-	}
-	t.countFailure(err)
-	if t.ctx.Err() == nil && err != nil && err != io.EOF {
-		t.log.Warn("connection from peer ended", from, address, zap.Error(err))
-	}
-}
-
-func (t *Transport) countFailure(err error) {
-	var refused *HandshakeError
-	switch {
-	case errors.As(err, &refused):
-		t.counters.refused.Add(1)
-	case isGarbage(err):
-		t.counters.garbage.Add(1)
-	}
-}
-
-// receiveMessages delivers messages until the connection ends. Of a node with
-// two connections the older one is closed, and the newer one delivers nothing
-// before the older one has ended: messages stay in order, and a Handler that
-// hangs does not gather goroutines.
+// receiveMessages delivers messages until the connection ends. Of two
+// connections of a node for the same lane the older one is closed, and the
+// newer one delivers nothing before the older one has ended: messages stay in
+// order, and a Handler that hangs does not gather goroutines.
 func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
-	s := t.join(l, hello)
-	defer t.leave(l, hello.From.Node, s)
+	if hello.Purpose == wire.ForUrgent {
+		l.reader.SetLimit(wire.MaxUrgentBytes)
+	}
+	s, in := t.join(l, hello)
+	defer t.leave(l, hello.From.Node, s, in)
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case in.turn <- struct{}{}:
+		defer func() { <-in.turn }()
 	case <-t.ctx.Done():
 		return nil
 	case <-time.After(t.opts.PeerTimeout):
@@ -120,49 +62,56 @@ func (t *Transport) receiveMessages(l *link, hello wire.Hello) error {
 	var read uint64
 	var lastAlive time.Time
 	for {
+		for more := true; more; { // even at first: some may have come with the hello
+			var err error
+			more, err = t.gather(&batch, l, hello.From.Node)
+			if messages := batch.Messages(); len(messages) > 0 {
+				t.handler.Deliver(messages)
+				t.counters.messagesReceived.Add(uint64(len(messages)))
+				batch.Reset()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if now := time.Now(); read > 0 && now.Sub(lastAlive) >= wire.AliveInterval {
+			lastAlive = now
+			if err := l.write(wire.AppendUint64(nil, wire.KindAlive, read), t.opts.PeerTimeout); err != nil {
+				return err
+			}
+		}
 		n, err := l.fill(t.opts.PeerTimeout)
 		if err != nil {
 			return err
 		}
 		read += uint64(n)
 		t.counters.bytesReceived.Add(uint64(n))
-
-		err = t.gather(&batch, l.reader, hello.From.Node)
-		if messages := batch.Messages(); len(messages) > 0 {
-			t.handler.Deliver(messages)
-			t.counters.messagesReceived.Add(uint64(len(messages)))
-			batch.Reset()
-		}
-		if err != nil {
-			return err
-		}
-		if now := time.Now(); now.Sub(lastAlive) >= wire.AliveInterval {
-			lastAlive = now
-			if err := l.write(wire.AppendUint64(nil, wire.KindAlive, read), t.opts.PeerTimeout); err != nil {
-				return err
-			}
-		}
 	}
 }
 
-// gather adds to batch all messages that have arrived completely.
-func (t *Transport) gather(batch *wire.Batch, reader *wire.Reader, from raft.NodeID) error {
-	for {
-		f, ok, err := reader.Next()
+// gather adds to batch the messages that have arrived completely: all of them,
+// or as many as are handed over together, and then there may be more.
+func (t *Transport) gather(batch *wire.Batch, l *link, from raft.NodeID) (more bool, err error) {
+	for !batch.Full() {
+		f, ok, err := l.reader.Next()
 		if !ok || err != nil {
-			return err
+			return false, err
 		}
 		switch f.Kind {
 		case wire.KindPing:
+			if err := l.beat(); err != nil {
+				return false, err
+			}
 			continue
 		case wire.KindMessage:
 		default:
-			return &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
+			return false, &protocolError{fmt.Sprintf("frame of kind %d among messages", f.Kind)}
 		}
 		if err := t.addMessage(batch, f.Payload, from); err != nil {
-			return err
+			return false, err
 		}
 	}
+	return true, nil
 }
 
 // addMessage decodes a message that came from a node.
@@ -178,35 +127,40 @@ func (t *Transport) addMessage(batch *wire.Batch, payload []byte, from raft.Node
 	return nil
 }
 
-// join makes l the connection of its node, in place of an older one, and the
-// node a peer if it is not one.
-func (t *Transport) join(l *link, hello wire.Hello) *source {
+// join makes l the connection of its node for its lane, in place of an older
+// one, and the node a peer if it is not one. A peer that could not be reached
+// lately is dialed at once.
+func (t *Transport) join(l *link, hello wire.Hello) (*source, *inLane) {
 	id := hello.From.Node
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sources[id]
 	if s == nil {
-		s = &source{turn: make(chan struct{}, 1)}
+		s = newSource()
 		t.sources[id] = s
 	}
+	in := &s.lanes[laneFor(hello.Purpose)]
 	s.users++
 	switch {
-	case s.current != nil && s.current.number > l.number: // overtaken during the handshake
+	case in.current != nil && in.current.number > l.number: // overtaken during the handshake
 		l.close()
-		return s
-	case s.current != nil:
-		s.current.close()
+		return s, in
+	case in.current != nil:
+		in.current.close()
 	}
-	s.current = l
+	in.current = l
 	t.learnPeer(id, resolveAddress(hello.Address, l.raw.RemoteAddr()))
-	return s
+	if p := t.peers[id]; p != nil {
+		p.retryNow()
+	}
+	return s, in
 }
 
-func (t *Transport) leave(l *link, id raft.NodeID, s *source) {
+func (t *Transport) leave(l *link, id raft.NodeID, s *source, in *inLane) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.current == l {
-		s.current = nil
+	if in.current == l {
+		in.current = nil
 	}
 	s.users--
 	if s.users > 0 {

@@ -17,18 +17,20 @@ func TestAnOvertakenConnectionDoesNotTakeOver(t *testing.T) {
 	older, olderEnd := pipeLink(t, 1)
 	newer, newerEnd := pipeLink(t, 2)
 
-	s := n.join(newer, hello)
-	require.Same(t, s, n.join(older, hello))
-	require.Same(t, newer, s.current)
+	s, in := n.join(newer, hello)
+	same, lane := n.join(older, hello)
+	require.Same(t, s, same)
+	require.Same(t, in, lane)
+	require.Same(t, newer, in.current)
 	_, err := olderEnd.Read(make([]byte, 1))
 	require.Error(t, err, "closed")
 
-	n.leave(older, 1, s)
-	require.Same(t, newer, s.current)
+	n.leave(older, 1, s, in)
+	require.Same(t, newer, in.current)
 	go newerEnd.Write([]byte{1})
 	_, err = newer.conn.Read(make([]byte, 1))
 	require.NoError(t, err, "open")
-	n.leave(newer, 1, s)
+	n.leave(newer, 1, s, in)
 	require.Empty(t, n.sources)
 }
 

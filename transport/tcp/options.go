@@ -22,34 +22,52 @@ const (
 	DefaultMaxFrameBytes  = 64<<20 + 64<<10
 	DefaultMaxSnapshots   = 2
 	DefaultMaxConnections = 1024
+	DefaultMaxHandshakes  = 64
 )
 
 // Bounds that are no options.
 const (
-	maxHandshakes    = 64                    // incoming connections that have not introduced themselves
 	minBackoff       = 20 * time.Millisecond // after the first failure
+	urgentQueueBytes = 4 << 20               // of votes, heartbeats and the like; QueueBytes if that is less
 	writeBytes       = 128 << 10             // at most in one write, which has PeerTimeout
-	keptBufferBytes  = 4 << 20               // larger send buffers are let go after use,
-	idleBufferBytes  = 64 << 10              // and those that are larger than this when nothing is sent
+	keptBufferBytes  = 4 << 20               // of send buffers are kept after use,
+	idleBufferBytes  = 64 << 10              // and at most so much when nothing is sent
 	minPeerTimeout   = 4 * wire.PingInterval // a peer that says something so often is not silent
 	minMaxFrameBytes = 64 << 10
 )
 
 // Options configure a Transport. The zero value means the defaults.
 type Options struct {
-	// TLS, if not nil, is used both to listen and to dial. A copy is made.
+	// TLS is mutual TLS, used both to listen and to dial; or else TLSFiles. A
+	// copy is made. With neither: plain TCP, see the package comment for what
+	// that means.
 	//
-	// The dialer verifies the other's certificate as crypto/tls does:
-	// against RootCAs and, unless ServerName is set, for the host of the
-	// address that it dialed. The listener verifies the dialer's
-	// certificate against ClientCAs; so ClientAuth must be
-	// tls.RequireAndVerifyClientCert, or tls.RequireAnyClientCert together
-	// with a VerifyConnection or VerifyPeerCertificate of your own.
+	// The dialer verifies the other's certificate against RootCAs, and the
+	// listener the dialer's against ClientCAs; so ClientAuth must be
+	// tls.RequireAndVerifyClientCert. Who needs another way to verify sets
+	// InsecureSkipVerify for the dialer, tls.RequireAnyClientCert for the
+	// listener, and a VerifyConnection or VerifyPeerCertificate that does it.
+	// Names of hosts are not verified, unless ServerName is set, which is
+	// then expected in every peer's certificate: VerifyPeer says who is who.
 	//
-	// Any certificate that passes may speak for any node id of the cluster.
+	// MinVersion 0 means TLS 1.3; below 1.2 is refused. Sessions are not
+	// resumed.
 	//
-	// Nil: plain TCP. See the package comment for what that means.
+	// Certificates change without a restart by GetCertificate and
+	// GetClientCertificate, and the listener's authorities by
+	// GetConfigForClient. For the dialer's authorities crypto/tls has nothing
+	// but InsecureSkipVerify with VerifyConnection. TLSFiles does all of it.
 	TLS *tls.Config
+
+	// TLSFiles names files with this node's certificate and key and the
+	// authorities of the cluster, in place of TLS. They may change while the
+	// transport runs.
+	TLSFiles *TLSFiles
+
+	// VerifyPeer decides whether a certificate that has been verified belongs
+	// to the node that the other side is, or claims to be. Nil:
+	// VerifyNodeURI. See also TrustEveryCertificate.
+	VerifyPeer PeerVerifier
 
 	// Advertise is the address at which others reach this transport. A node
 	// that is not yet in a peer's membership is answered there. Empty: the
@@ -82,7 +100,9 @@ type Options struct {
 
 	// QueueBytes bounds, for each peer, the encoded messages that wait to be
 	// sent or are being written, except that one message always fits. What
-	// is beyond is dropped. 0: DefaultQueueBytes.
+	// is beyond is dropped. Votes, heartbeats, acknowledgements and the like
+	// wait in a queue of their own, of 4 MiB or as much as this if that is
+	// less. 0: DefaultQueueBytes.
 	QueueBytes int
 
 	// MaxFrameBytes bounds one encoded message, both ways. All nodes should
@@ -96,8 +116,17 @@ type Options struct {
 	// 0: DefaultMaxSnapshots.
 	MaxSnapshots int
 
-	// MaxConnections bounds incoming connections. 0: DefaultMaxConnections.
+	// MaxConnections bounds incoming connections that have introduced
+	// themselves: each peer needs a few. One more is refused with ErrTooMany.
+	// 0: DefaultMaxConnections.
 	MaxConnections int
+
+	// MaxHandshakes bounds the incoming connections that have not introduced
+	// themselves yet. One more displaces the oldest one of the address, or of
+	// the 64 bits of IPv6 address, that has the most of them; or is turned
+	// away if that is its own. So all nodes may be behind one address, but
+	// none keeps others out. 0: DefaultMaxHandshakes.
+	MaxHandshakes int
 
 	// Logger receives what a person who operates the node wants to read:
 	// connections made, lost and refused. Nil: nothing is logged.
@@ -107,7 +136,12 @@ type Options struct {
 // Validate returns a *raft.ConfigError that names the first wrong field, or
 // nil. Listen calls it.
 func (o *Options) Validate() error {
-	if o.TLS != nil {
+	switch {
+	case o.TLS != nil && o.TLSFiles != nil:
+		return &raft.ConfigError{Field: "TLSFiles", Reason: "must be nil, since TLS is set"}
+	case o.TLS == nil && o.TLSFiles == nil && o.VerifyPeer != nil:
+		return &raft.ConfigError{Field: "VerifyPeer", Reason: "verifies nothing without TLS or TLSFiles"}
+	case o.TLS != nil:
 		if err := validateTLS(o.TLS); err != nil {
 			return err
 		}
@@ -140,28 +174,13 @@ func (o *Options) Validate() error {
 		{"MaxFrameBytes", o.MaxFrameBytes, minMaxFrameBytes, 1<<31 - 1},
 		{"MaxSnapshots", o.MaxSnapshots, 1, 1 << 20},
 		{"MaxConnections", o.MaxConnections, 1, 1 << 20},
+		{"MaxHandshakes", o.MaxHandshakes, 1, 1 << 10},
 	} {
 		if f.value != 0 && (f.value < f.min || f.value > f.max) {
 			return &raft.ConfigError{Field: f.name, Reason: fmt.Sprintf("must be in %d … %d, or 0 for the default; is %d", f.min, f.max, f.value)}
 		}
 	}
 	return nil
-}
-
-func validateTLS(c *tls.Config) error {
-	verifies := c.VerifyConnection != nil || c.VerifyPeerCertificate != nil
-	switch {
-	case c.GetConfigForClient != nil:
-		return nil // the caller decides for each connection
-	case len(c.Certificates) == 0 && c.GetCertificate == nil:
-		return &raft.ConfigError{Field: "TLS", Reason: "has neither Certificates nor GetCertificate to listen with"}
-	case c.ClientAuth == tls.RequireAndVerifyClientCert && c.ClientCAs == nil:
-		return &raft.ConfigError{Field: "TLS", Reason: "ClientCAs is nil: any public authority could vouch for a peer"}
-	case c.ClientAuth == tls.RequireAndVerifyClientCert, c.ClientAuth == tls.RequireAnyClientCert && verifies:
-		return nil
-	}
-	return &raft.ConfigError{Field: "TLS", Reason: "ClientAuth must be RequireAndVerifyClientCert (or RequireAnyClientCert with VerifyConnection): " +
-		"else whoever reaches the port can claim to be any node"}
 }
 
 // withDefaults returns o with the defaults filled in.
@@ -173,6 +192,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxSnapshots, DefaultMaxSnapshots)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	setDefault(&o.MaxHandshakes, DefaultMaxHandshakes)
 	if o.Dial == nil {
 		var d net.Dialer
 		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {

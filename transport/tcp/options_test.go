@@ -29,6 +29,16 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"TLS", Options{TLS: change(func(c *tls.Config) { c.ClientAuth = tls.NoClientCert })}},
 		{"TLS", Options{TLS: change(func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert })}},
 		{"TLS", Options{TLS: change(func(c *tls.Config) { c.ClientCAs = (*x509.CertPool)(nil) })}},
+		{"TLS", Options{TLS: change(func(c *tls.Config) { c.RootCAs = (*x509.CertPool)(nil) })}},
+		{"TLS", Options{TLS: change(func(c *tls.Config) { c.InsecureSkipVerify = true })}},
+		{"TLS", Options{TLS: change(func(c *tls.Config) { c.MinVersion = tls.VersionTLS11 })}},
+		{"TLS", Options{TLS: change(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })}},
+		{"TLS", Options{TLS: change(func(c *tls.Config) {
+			c.Certificates = nil
+			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }
+		})}},
+		{"TLSFiles", Options{TLS: good, TLSFiles: &TLSFiles{}}},
+		{"VerifyPeer", Options{VerifyPeer: VerifyNodeURI}},
 		{"Advertise", Options{Advertise: "no port"}},
 		{"Advertise", Options{Advertise: strings.Repeat("a", 255) + ":1"}},
 		{"ConnectTimeout", Options{ConnectTimeout: -1}},
@@ -38,6 +48,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"MaxFrameBytes", Options{MaxFrameBytes: 100}},
 		{"MaxSnapshots", Options{MaxSnapshots: -1}},
 		{"MaxConnections", Options{MaxConnections: -1}},
+		{"MaxHandshakes", Options{MaxHandshakes: 1 << 20}},
 	}
 	for _, c := range cases {
 		err := c.opts.Validate()

@@ -17,10 +17,13 @@ type Stats struct {
 	MessagesReceived uint64 // handed to the Handler
 	BytesReceived    uint64 // of messages, pings and their frames
 
-	Connects          uint64 // connections made to peers, for messages
+	Connects          uint64 // connections made to peers, for messages: two for each
 	ConnectFailures   uint64 // attempts that failed
 	Accepted          uint64 // incoming connections that introduced themselves and were welcome
-	Refused           uint64 // incoming handshakes refused: wrong cluster, node, version, or too many
+	Refused           uint64 // incoming handshakes refused by either side, see HandshakeError
+	TurnedAway        uint64 // incoming connections closed unheard: too many handshakes at once
+	Abandoned         uint64 // incoming connections that ended before they had introduced themselves, or inside a frame
+	TimedOut          uint64 // incoming connections closed because they were silent or too slow
 	Garbage           uint64 // incoming connections closed for bytes that break the protocol
 	SnapshotsSent     uint64 // and accepted by the receiver
 	SnapshotsReceived uint64 // and accepted by the Handler
@@ -31,6 +34,7 @@ type Stats struct {
 type counters struct {
 	messagesSent, bytesSent, writes, messagesDropped, messagesReceived, bytesReceived atomic.Uint64
 	connects, connectFailures, accepted, refused, garbage                             atomic.Uint64
+	turnedAway, abandoned, timedOut                                                   atomic.Uint64
 	snapshotsSent, snapshotsReceived, snapshotsFailed                                 atomic.Uint64
 }
 
@@ -48,6 +52,9 @@ func (t *Transport) Stats() Stats {
 		ConnectFailures:   c.connectFailures.Load(),
 		Accepted:          c.accepted.Load(),
 		Refused:           c.refused.Load(),
+		TurnedAway:        c.turnedAway.Load(),
+		Abandoned:         c.abandoned.Load(),
+		TimedOut:          c.timedOut.Load(),
 		Garbage:           c.garbage.Load(),
 		SnapshotsSent:     c.snapshotsSent.Load(),
 		SnapshotsReceived: c.snapshotsReceived.Load(),
@@ -59,7 +66,8 @@ func (t *Transport) Stats() Stats {
 type PeerStatus struct {
 	ID      raft.NodeID
 	Address string
-	// Connected says that there is a connection to send messages on.
+	// Connected says that there are connections to send messages on, both
+	// for those with entries and for the others.
 	Connected bool
 	// QueuedBytes wait to be sent, or are being written.
 	QueuedBytes int

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -18,12 +19,14 @@ import (
 // the Handler except Send and SetPeer.
 type Transport struct {
 	opts      Options
-	versions  wire.Versions
+	side      wire.Side // Identity is set by Start
 	log       *zap.Logger
 	listener  net.Listener
+	security  *security // nil: plain TCP
 	advertise string
 	notifier  *notifier
 	counters  counters
+	refusals  logBudget
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -33,15 +36,16 @@ type Transport struct {
 	self    raft.Identity
 	handler raft.Handler
 
-	mu         sync.RWMutex
-	started    bool
-	closed     bool
-	peers      map[raft.NodeID]*peer
-	sources    map[raft.NodeID]*source
-	incoming   map[*link]struct{}
-	admitted   uint64 // incoming connections so far
-	handshakes int    // of incoming, those that have not introduced themselves
-	snapshots  int    // being received
+	mu        sync.RWMutex
+	started   bool
+	closed    bool
+	peers     map[raft.NodeID]*peer
+	sources   map[raft.NodeID]*source
+	incoming  map[*link]struct{}
+	admitted  uint64  // incoming connections so far
+	strangers []*link // of incoming, those that have not introduced themselves, the oldest first
+	welcomed  int     // of incoming, those that have
+	snapshots int     // being received
 }
 
 var _ raft.Transport = (*Transport)(nil)
@@ -55,17 +59,25 @@ func Listen(address string, opts Options) (*Transport, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	opts = opts.withDefaults()
+	security, err := newSecurity(&opts)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("raft/tcp: cannot listen: %w", err)
 	}
-	opts = opts.withDefaults()
-	if opts.TLS != nil {
-		opts.TLS = opts.TLS.Clone()
-	}
+	return newTransport(listener, security, opts), nil
+}
+
+// newTransport returns a transport for a listener that it owns from now on, and
+// for options that are valid and complete.
+func newTransport(listener net.Listener, security *security, opts Options) *Transport {
 	t := &Transport{
 		opts:      opts,
-		versions:  wire.Supported(),
+		security:  security,
+		side:      wire.Ours(raft.Identity{}),
 		log:       opts.Logger,
 		listener:  listener,
 		advertise: opts.Advertise,
@@ -78,15 +90,15 @@ func Listen(address string, opts Options) (*Transport, error) {
 		t.advertise = listener.Addr().String()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	return t, nil
+	return t
 }
 
 // Addr returns the address that the transport listens on.
 func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
 
 // Start begins to accept connections, and to dial the peers that are known.
-// It is called once. The error is a *raft.ConfigError when self is incomplete,
-// raft.ErrClosed after Close.
+// It is called once. The error is a *raft.ConfigError when self is incomplete or
+// the transport's certificate is not for it, raft.ErrClosed after Close.
 func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 	switch {
 	case self.Node == 0:
@@ -95,6 +107,11 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return &raft.ConfigError{Field: "Identity.Cluster", Reason: fmt.Sprintf("must have 1 to %d bytes, has %d", wire.MaxClusterBytes, len(self.Cluster))}
 	case h == nil:
 		return &raft.ConfigError{Field: "Handler", Reason: "must not be nil"}
+	}
+	if t.security != nil {
+		if err := t.security.verifyOwn(self, t.security.config()); err != nil {
+			return &raft.ConfigError{Field: "TLS", Reason: "this node's own certificate: " + err.Error()}
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,18 +122,38 @@ func (t *Transport) Start(self raft.Identity, h raft.Handler) error {
 		return fmt.Errorf("raft/tcp: Start was called before")
 	}
 	t.started, t.self, t.handler = true, self, h
+	t.side.Identity = self
 	t.log = t.log.With(zap.Uint64("node", uint64(self.Node)))
 	t.group.Go(func() { t.notifier.run(t.ctx, h) })
 	t.group.Go(t.accept)
+	t.secureAs(self)
 	delete(t.peers, self.Node)
 	for _, p := range t.peers {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 	return nil
 }
 
+// secureAs begins to look for changes of the TLS files, or says what it means
+// that there is no TLS.
+func (t *Transport) secureAs(self raft.Identity) {
+	switch s := t.security; {
+	case s == nil && !isLoopback(t.listener.Addr()):
+		t.log.Warn("no TLS: whoever reaches the port can be any node, and read and change what is sent")
+	case s != nil && s.files != nil:
+		t.group.Go(func() {
+			s.files.watch(t.ctx, func(c *tls.Config) error { return s.verifyOwn(self, c) })
+		})
+	}
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
 // SetPeer gives the address of a node, which is dialed at once, whether or not
-// there is something to send; a connection to another address is closed. An
+// there is something to send; connections to another address are closed. An
 // empty address forgets the node: its connections are closed, both ways, and
 // what waits to be sent to it is dropped. SetPeer does not block.
 func (t *Transport) SetPeer(id raft.NodeID, address string) {
@@ -135,8 +172,8 @@ func (t *Transport) SetPeer(id raft.NodeID, address string) {
 	}
 	if address != "" {
 		t.addPeer(newPeer(t, id, address))
-	} else if s := t.sources[id]; s != nil && s.current != nil {
-		s.current.close()
+	} else if s := t.sources[id]; s != nil {
+		s.close()
 	}
 }
 
@@ -160,11 +197,18 @@ func (t *Transport) learnPeer(id raft.NodeID, address string) {
 func (t *Transport) addPeer(p *peer) {
 	t.peers[p.id] = p
 	if t.started {
-		t.group.Go(p.run)
+		t.dialPeer(p)
 	}
 }
 
-// endPeer ends p's connection. mu is held.
+// dialPeer starts p's senders. mu is held.
+func (t *Transport) dialPeer(p *peer) {
+	for _, s := range p.senders {
+		t.group.Go(s.run)
+	}
+}
+
+// endPeer ends p's connections. mu is held.
 func (t *Transport) endPeer(p *peer) {
 	delete(t.peers, p.id)
 	p.cancel()
@@ -174,7 +218,10 @@ func (t *Transport) endPeer(p *peer) {
 // message is dropped, and Handler.Unreachable called for its To, when that is
 // not a known peer, when its queue is full, when the message is larger than
 // Options.MaxFrameBytes, and when no connection can be made. Messages to one
-// node arrive in order; those of a connection that breaks may be lost.
+// node arrive in order, except that votes, heartbeats, acknowledgements and
+// other small messages for which elections, leases or reads wait go another way
+// than those that carry entries, and overtake them; those of a connection that
+// breaks may be lost.
 //
 // Before Start and after Close, Send does nothing.
 func (t *Transport) Send(messages []raft.Message) {
@@ -197,7 +244,7 @@ func (t *Transport) Send(messages []raft.Message) {
 func (t *Transport) sendTo(id raft.NodeID, messages []raft.Message) {
 	dropped := len(messages)
 	if p := t.peers[id]; p != nil {
-		dropped = p.out.add(messages)
+		dropped = p.add(messages)
 	}
 	if dropped > 0 {
 		t.counters.messagesDropped.Add(uint64(dropped))

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"unsafe"
+
 	"github.com/seed-6281cb22/raft"
 )
 
@@ -10,6 +12,22 @@ const (
 	slabBytes    = 64 << 10
 	keptMessages = 2048
 	keptEntries  = 4096
+)
+
+// maxInflation bounds the memory that a message takes for its entries, and for
+// the members of its snapshot, as a multiple of its encoded length; their data
+// is not counted. An entry without data takes 2 bytes on the wire if it says
+// nothing at all, and 88 in memory; but one that a replica sends has at least a
+// term and an index, so at least 6 bytes and less than 16 times that in memory.
+const maxInflation = 16
+
+// fullBytes is how much a batch holds when it is Full.
+const fullBytes = 1 << 20
+
+// What a message and an entry take in memory, without data.
+const (
+	messageBytes = int(unsafe.Sizeof(raft.Message{}))
+	entryBytes   = int(unsafe.Sizeof(raft.Entry{}))
 )
 
 // AppendMessage appends m in a frame.
@@ -31,9 +49,12 @@ type Batch struct {
 	messages []raft.Message
 	entries  []raft.Entry // the messages' Entries are parts of it, as long as they fit
 	wanted   int          // entries in this batch
+	bytes    int          // that the batch takes in memory
 }
 
-// Add decodes one message. On an error the batch is as before.
+// Add decodes one message. It takes memory of at most a small multiple of
+// payload: a message of more entries than honest ones fit in its length is
+// refused. On an error the batch is as before.
 func (b *Batch) Add(payload []byte) error {
 	n, used := len(b.messages), len(b.entries)
 	if n < cap(b.messages) {
@@ -43,12 +64,13 @@ func (b *Batch) Add(payload []byte) error {
 	}
 	m := &b.messages[n]
 	m.Entries = b.entries[used:used]
-	if err := m.Unmarshal(payload); err != nil {
+	if err := m.UnmarshalWithin(payload, maxInflation*len(payload)); err != nil {
 		clear(b.entries[used:cap(b.entries)])
 		b.messages = b.messages[:n]
 		return err
 	}
 	b.wanted += len(m.Entries)
+	b.bytes += messageBytes + entryBytes*len(m.Entries) + len(payload)
 	if used+len(m.Entries) <= cap(b.entries) {
 		b.entries = b.entries[:used+len(m.Entries)]
 	} else { // it has an array of its own, and left what it had begun
@@ -63,6 +85,11 @@ func (b *Batch) Add(payload []byte) error {
 
 // Drop takes back the message that was added last.
 func (b *Batch) Drop() { b.messages = b.messages[:len(b.messages)-1] }
+
+// Full says that the batch holds about a megabyte or more, and should be
+// handed over before more is added: many small messages, too, take several
+// times as much in memory as on the wire.
+func (b *Batch) Full() bool { return b.bytes >= fullBytes }
 
 // Messages returns the messages added since Reset. They and their Entries
 // slices are valid until the next Reset, the Data of entries for ever.
@@ -80,7 +107,7 @@ func (b *Batch) Reset() {
 	if want := min(b.wanted, keptEntries); want > cap(b.entries) {
 		b.entries = make([]raft.Entry, 0, min(2*want, keptEntries))
 	}
-	b.wanted = 0
+	b.wanted, b.bytes = 0, 0
 }
 
 // detach moves the entries' data out of the buffer that it was decoded from.

@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -104,6 +106,51 @@ func TestWhatAnEntryPins(t *testing.T) {
 	require.LessOrEqual(t, slabs, 5000*100/slabBytes+2)
 }
 
+// The smallest entries that replicas send are taken however many they are, and
+// what says even less than they do is refused before it takes any memory.
+func TestAMessageOfEmptyEntriesIsRefused(t *testing.T) {
+	const n = 100_000
+	honest := raft.Message{Type: raftpb.AppendEntries, From: 1, To: 2}
+	for range n {
+		honest.Entries = append(honest.Entries, raft.Entry{Term: 1, Index: 1})
+	}
+	var b Batch
+	require.NoError(t, b.Add(payloadOf(honest)))
+	require.Len(t, b.Messages()[0].Entries, n)
+
+	member := raft.Member{ID: 1}
+	snapshot := raft.Message{Snapshot: &raft.Snapshot{Membership: raft.Membership{Members: slices.Repeat([]raft.Member{member}, n)}}}
+	require.NoError(t, b.Add(payloadOf(snapshot)))
+
+	for name, hostile := range map[string]raft.Message{
+		"entries": {Entries: make([]raft.Entry, n)},
+		"members": {Snapshot: &raft.Snapshot{Membership: raft.Membership{Members: make([]raft.Member, n)}}},
+	} {
+		payload := payloadOf(hostile)
+		var b Batch
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := b.Add(payload)
+		runtime.ReadMemStats(&after)
+		require.ErrorIs(t, err, raftpb.ErrDecode, name)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<10), name)
+	}
+}
+
+func TestABatchIsFullBeforeItIsLarge(t *testing.T) {
+	var b Batch
+	payload := payloadOf(message(0, 0))
+	n := 0
+	for ; !b.Full(); n++ {
+		require.NoError(t, b.Add(payload))
+	}
+	require.InDelta(t, fullBytes, n*(int(unsafe.Sizeof(raft.Message{}))+len(payload)), 1000)
+	b.Reset()
+	require.False(t, b.Full())
+	require.NoError(t, b.Add(payloadOf(message(2, fullBytes/2))))
+	require.True(t, b.Full())
+}
+
 func TestABatchStaysSmall(t *testing.T) {
 	var b Batch
 	for range 3 {
@@ -161,7 +208,7 @@ func FuzzBatch(f *testing.F) {
 			var want []raft.Message
 			for _, payload := range [][]byte{first, second, first} {
 				var m raft.Message
-				err := m.Unmarshal(bytes.Clone(payload))
+				err := m.UnmarshalWithin(bytes.Clone(payload), maxInflation*len(payload))
 				if err == nil {
 					want = append(want, m)
 				}

@@ -31,6 +31,11 @@
 // whatever TCP believes. Replies to messages go over a connection that the
 // other side dials.
 //
+// Urgent messages. The same, for those that must not wait behind entries:
+// votes, heartbeats, acknowledgements, and what else has no entries and no
+// snapshot. A dialer has a connection for each of the two purposes. Their
+// messages have at most MaxUrgentBytes.
+//
 // Snapshot. The dialer sends one KindMessage frame, an InstallSnapshot. The
 // listener refuses with a KindResult, or states in a KindOffset from which
 // offset on it wants the data. The dialer sends KindChunk frames and then a

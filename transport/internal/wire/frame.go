@@ -34,8 +34,15 @@ const (
 	// MaxControlBytes bounds the payloads that the listener sends, and all
 	// that the dialer sends but messages and chunks.
 	MaxControlBytes = 2048
+	// MaxUrgentBytes bounds the payload of a KindMessage on a connection for
+	// urgent messages. A message without entries and snapshot has no more
+	// than a few hundred bytes.
+	MaxUrgentBytes = 16 << 10
 	// MaxChunkBytes bounds the payload of a KindChunk.
 	MaxChunkBytes = 256 << 10
+	// MaxSnapshotMessageBytes bounds the InstallSnapshot that a transfer
+	// begins with: it holds a membership, but no data.
+	MaxSnapshotMessageBytes = 1 << 20
 	// PingInterval is how often the dialer of a connection for messages, and
 	// the receiver of a snapshot, say something, at least.
 	PingInterval = 500 * time.Millisecond

@@ -33,6 +33,7 @@ type Purpose uint8
 const (
 	ForMessages Purpose = 1
 	ForSnapshot Purpose = 2
+	ForUrgent   Purpose = 3 // messages that must not wait behind those with entries
 )
 
 // Status is the answer to a Hello: accepted, or why not.
@@ -47,7 +48,8 @@ const (
 	SameNode     Status = 4 // the dialer claims the listener's own id, or 0
 	WrongPurpose Status = 5 // unknown purpose
 	NotAllowed   Status = 6 // the identity is not the one that was authenticated
-	Busy         Status = 7 // too many connections, or closing: try again later
+	Busy         Status = 7 // too many connections: try again later
+	NoFeature    Status = 8 // one side requires a feature that the other lacks
 )
 
 var statusText = [...]string{
@@ -59,6 +61,7 @@ var statusText = [...]string{
 	WrongPurpose: "unknown purpose of the connection",
 	NotAllowed:   "identity not authenticated",
 	Busy:         "too many connections",
+	NoFeature:    "a required feature is missing",
 }
 
 func (s Status) String() string {
@@ -85,11 +88,31 @@ func (v Versions) Common(o Versions) uint16 {
 	return highest
 }
 
+// Features is a set of features of the protocol, a bit each. Unlike a version,
+// a feature can be present without those before it. None exists yet: the bits
+// are given out from the lowest one on.
+type Features uint64
+
+// Side is what one end of a connection is, and what it speaks.
+type Side struct {
+	Identity raft.Identity
+	Versions Versions
+	// Features are those that it knows. A connection uses those that both
+	// sides know; what else one side offers, the other ignores.
+	Features Features
+	// Required are those of Features without which it does not talk.
+	Required Features
+}
+
+// Ours is the Side of a node that runs this code.
+func Ours(self raft.Identity) Side { return Side{Identity: self, Versions: Supported()} }
+
 // Hello is what the dialer says first.
 type Hello struct {
 	Versions Versions
 	Purpose  Purpose
-	Features uint64 // bits of optional features that the dialer offers; none exist yet
+	Features Features // see Side
+	Required Features
 	From     raft.Identity
 	To       raft.NodeID // whom it expects
 	Address  string      // where From listens; an empty host stands for the one the connection comes from
@@ -100,8 +123,14 @@ type Welcome struct {
 	Status   Status
 	Version  uint16 // of what follows, 0 when refused for the version
 	Versions Versions
-	Features uint64 // those offered that the listener takes
+	Features Features // see Side
+	Required Features
 	From     raft.Identity
+}
+
+// Missing returns the features that one of the two requires and the other lacks.
+func Missing(h Hello, w Welcome) Features {
+	return h.Required&^w.Features | w.Required&^h.Features
 }
 
 // HandshakeFormatError says that bytes are not a Hello or a Welcome.
@@ -117,7 +146,7 @@ func AppendHello(b []byte, h Hello) []byte {
 	b = append(Begin(b), helloMagic...)
 	b = appendVersions(b, h.Versions)
 	b = append(b, byte(h.Purpose))
-	b = binary.LittleEndian.AppendUint64(b, h.Features)
+	b = appendFeatures(b, h.Features, h.Required)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.From.Node))
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.To))
 	b = appendString(b, h.From.Cluster)
@@ -135,7 +164,8 @@ func ParseHello(f Frame) (Hello, error) {
 	h := Hello{
 		Versions: p.versions(),
 		Purpose:  Purpose(p.uint8()),
-		Features: p.uint64(),
+		Features: Features(p.uint64()),
+		Required: Features(p.uint64()),
 		From:     raft.Identity{Node: raft.NodeID(p.uint64())},
 		To:       raft.NodeID(p.uint64()),
 	}
@@ -154,7 +184,7 @@ func AppendWelcome(b []byte, w Welcome) []byte {
 	b = append(b, byte(w.Status))
 	b = binary.LittleEndian.AppendUint16(b, w.Version)
 	b = appendVersions(b, w.Versions)
-	b = binary.LittleEndian.AppendUint64(b, w.Features)
+	b = appendFeatures(b, w.Features, w.Required)
 	b = binary.LittleEndian.AppendUint64(b, uint64(w.From.Node))
 	b = appendString(b, w.From.Cluster)
 	Finish(b, start, KindWelcome)
@@ -170,7 +200,8 @@ func ParseWelcome(f Frame) (Welcome, error) {
 		Status:   Status(p.uint8()),
 		Version:  p.uint16(),
 		Versions: p.versions(),
-		Features: p.uint64(),
+		Features: Features(p.uint64()),
+		Required: Features(p.uint64()),
 		From:     raft.Identity{Node: raft.NodeID(p.uint64())},
 	}
 	w.From.Cluster = p.string(MaxClusterBytes)
@@ -180,25 +211,29 @@ func ParseWelcome(f Frame) (Welcome, error) {
 	return w, nil
 }
 
-// Answer is how the listener self, which speaks some versions, answers h. What differs is told in the order
+// Answer is how the listener self answers h. What differs is told in the order
 // in which a person would mend it: the version first, since without a common
 // one the rest may mean something else.
-func Answer(self raft.Identity, speaks Versions, h Hello) Welcome {
+func Answer(self Side, h Hello) Welcome {
 	w := Welcome{
-		Versions: speaks,
-		Version:  speaks.Common(h.Versions),
-		From:     self,
+		Versions: self.Versions,
+		Version:  self.Versions.Common(h.Versions),
+		Features: self.Features,
+		Required: self.Required,
+		From:     self.Identity,
 	}
 	switch {
 	case w.Version == 0:
 		w.Status = WrongVersion
-	case h.From.Cluster != self.Cluster:
+	case Missing(h, w) != 0:
+		w.Status = NoFeature
+	case h.From.Cluster != self.Identity.Cluster:
 		w.Status = WrongCluster
-	case h.To != self.Node:
+	case h.To != self.Identity.Node:
 		w.Status = WrongNode
-	case h.From.Node == self.Node || h.From.Node == 0:
+	case h.From.Node == self.Identity.Node || h.From.Node == 0:
 		w.Status = SameNode
-	case h.Purpose != ForMessages && h.Purpose != ForSnapshot:
+	case h.Purpose < ForMessages || h.Purpose > ForUrgent:
 		w.Status = WrongPurpose
 	}
 	return w
@@ -212,12 +247,19 @@ func CheckWelcome(h Hello, w Welcome) Status {
 		return w.Status
 	case w.Version < h.Versions.Min || w.Version > h.Versions.Max:
 		return WrongVersion
+	case Missing(h, w) != 0:
+		return NoFeature
 	case w.From.Cluster != h.From.Cluster:
 		return WrongCluster
 	case w.From.Node != h.To:
 		return WrongNode
 	}
 	return Accepted
+}
+
+func appendFeatures(b []byte, known, required Features) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(known))
+	return binary.LittleEndian.AppendUint64(b, uint64(required))
 }
 
 func appendVersions(b []byte, v Versions) []byte {

@@ -14,10 +14,12 @@ import (
 
 var (
 	self  = raft.Identity{Cluster: "c", Node: 2}
+	side  = Side{Identity: self, Versions: Versions{1, 1}, Features: 1 | 2, Required: 1}
 	hello = Hello{
 		Versions: Versions{1, 3},
 		Purpose:  ForSnapshot,
 		Features: 1<<63 | 5,
+		Required: 1,
 		From:     raft.Identity{Cluster: "c", Node: 1},
 		To:       2,
 		Address:  "10.0.0.1:7000",
@@ -42,7 +44,7 @@ func TestHandshakeRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, h, got)
 	}
-	for _, w := range []Welcome{{}, {Status: Busy, Version: 3, Versions: Versions{2, 4}, Features: 9, From: largest.From}} {
+	for _, w := range []Welcome{{}, {Status: Busy, Version: 3, Versions: Versions{2, 4}, Features: 9, Required: 8, From: largest.From}} {
 		got, err := ParseWelcome(frameOf(t, AppendWelcome(nil, w)))
 		require.NoError(t, err)
 		require.Equal(t, w, got)
@@ -52,8 +54,8 @@ func TestHandshakeRoundTrip(t *testing.T) {
 // The bytes themselves are a promise to other versions.
 func TestHandshakeBytes(t *testing.T) {
 	require.Equal(t,
-		"35000000"+"01"+"00"+"209e"+"3b1b07b3"+
-			"52414654"+"0068690a"+"01000300"+"02"+"0500000000000080"+"0100000000000000"+"0200000000000000"+"0163"+"0d"+hex.EncodeToString([]byte("10.0.0.1:7000")),
+		"3d000000"+"01"+"00"+"3f86"+"066a6cf6"+
+			"52414654"+"0068690a"+"01000300"+"02"+"0500000000000080"+"0100000000000000"+"0100000000000000"+"0200000000000000"+"0163"+"0d"+hex.EncodeToString([]byte("10.0.0.1:7000")),
 		hex.EncodeToString(AppendHello(nil, hello)))
 }
 
@@ -77,11 +79,13 @@ func TestAnswer(t *testing.T) {
 		"nobody":          {change(func(h *Hello) { h.From.Node = 0 }), SameNode},
 		"too new":         {change(func(h *Hello) { h.Versions = Versions{2, 9} }), WrongVersion},
 		"too old":         {change(func(h *Hello) { h.Versions = Versions{0, 0} }), WrongVersion},
+		"it needs more":   {change(func(h *Hello) { h.Required |= 4 }), NoFeature},
+		"I need more":     {change(func(h *Hello) { h.Features &^= 1 }), NoFeature},
 		"purpose":         {change(func(h *Hello) { h.Purpose = 9 }), WrongPurpose},
 		"all wrong":       {Hello{}, WrongVersion},
 	}
 	for name, c := range cases {
-		w := Answer(self, Versions{1, 1}, c.hello)
+		w := Answer(side, c.hello)
 		require.Equal(t, c.want, w.Status, name)
 		require.Equal(t, self, w.From, name)
 		require.Equal(t, c.want == Accepted, CheckWelcome(c.hello, w) == Accepted, name)
@@ -89,7 +93,9 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestTheDialerComparesForItself(t *testing.T) {
-	good := Answer(self, Versions{1, 2}, hello)
+	other := side
+	other.Versions.Max = 2
+	good := Answer(other, hello)
 	require.Equal(t, Accepted, CheckWelcome(hello, good))
 	require.EqualValues(t, 2, good.Version)
 
@@ -102,6 +108,13 @@ func TestTheDialerComparesForItself(t *testing.T) {
 	bad = good
 	bad.Version = 4
 	require.Equal(t, WrongVersion, CheckWelcome(hello, bad))
+	bad = good
+	bad.Features = 2
+	require.Equal(t, NoFeature, CheckWelcome(hello, bad))
+	require.Equal(t, Features(1), Missing(hello, bad))
+	bad = good
+	bad.Required = 2
+	require.Equal(t, NoFeature, CheckWelcome(hello, bad))
 	bad = good
 	bad.Status = 200
 	require.NotEqual(t, Accepted, CheckWelcome(hello, bad))
@@ -142,12 +155,12 @@ func TestMalformedHandshakes(t *testing.T) {
 
 func FuzzHandshake(f *testing.F) {
 	f.Add(AppendHello(nil, hello)[HeaderBytes:])
-	f.Add(AppendWelcome(nil, Answer(self, Supported(), hello))[HeaderBytes:])
+	f.Add(AppendWelcome(nil, Answer(Ours(self), hello))[HeaderBytes:])
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if h, err := ParseHello(Frame{KindHello, payload}); err == nil {
 			again := AppendHello(nil, h)[HeaderBytes:]
 			require.True(t, bytes.HasPrefix(payload, again))
-			w := Answer(self, Supported(), h)
+			w := Answer(Ours(self), h)
 			if w.Status == Accepted {
 				require.Equal(t, Accepted, CheckWelcome(h, w))
 			}
