@@ -12,12 +12,15 @@ import (
 // All methods may be called concurrently. The opener closes the transport,
 // after the nodes that use it.
 type Transport interface {
-	// Start begins to accept and to dial. Connections are made only with
-	// nodes that name the same cluster and the id that is expected of them.
+	// Start begins to accept and to dial. It is called once, with a node id
+	// and a Handler, and before it nothing is sent or delivered. Connections
+	// are made only with nodes that name the same cluster and the id that is
+	// expected of them.
 	Start(self Identity, h Handler) error
 
 	// SetPeer gives the address of a node; an empty one forgets it and ends
-	// its connections.
+	// its connections. A node that nobody has named can be sent to once it
+	// has been heard: one that joins knows no address yet, and answers.
 	SetPeer(id NodeID, address string)
 
 	// Send sends messages, each to its To. It takes what it needs before it
@@ -30,11 +33,14 @@ type Transport interface {
 
 	// SendSnapshot sends m, an InstallSnapshot, followed by the snapshot's
 	// data, on a connection of its own, and returns when the receiver has
-	// accepted all of it, with an error otherwise or when ctx ends.
+	// accepted all of it, with an error otherwise or when ctx ends. It reads
+	// m.Snapshot.Size bytes from the beginning of body, and only while it
+	// runs.
 	SendSnapshot(ctx context.Context, m Message, body io.ReadSeeker) error
 
-	// Close ends all connections and goroutines of the transport. After it,
-	// no method of the Handler is called.
+	// Close ends all connections, goroutines and calls of SendSnapshot, which
+	// return ErrClosed. When it returns, no method of the Handler is running,
+	// and none is called any more. It may be called again.
 	Close() error
 }
 

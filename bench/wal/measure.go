@@ -5,8 +5,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/seed-6281cb22/raft/bench/internal/turns"
 )
 
 // sample is what was measured in one turn of a log.
@@ -24,14 +25,14 @@ func measure(l durableLog, savers []saver, entryBytes int, length time.Duration)
 	runtime.GC() // the garbage of the log before is not this one's to collect
 	latencies := make([][]time.Duration, len(savers))
 	errs := make([]error, len(savers))
-	syncs, cpu := l.syncs(), cpuTime()
+	syncs, cpu := l.syncs(), turns.CPUTime()
 	start := time.Now()
 	var wait sync.WaitGroup
 	for i, save := range savers {
 		wait.Go(func() { latencies[i], errs[i] = saveUntil(start.Add(length), save, entryBytes) })
 	}
 	wait.Wait()
-	s := sample{elapsed: time.Since(start), syncs: l.syncs() - syncs, cpu: cpuTime() - cpu}
+	s := sample{elapsed: time.Since(start), syncs: l.syncs() - syncs, cpu: turns.CPUTime() - cpu}
 	all := slices.Concat(latencies...)
 	s.entries = len(all)
 	if s.entries > 0 {
@@ -55,13 +56,4 @@ func saveUntil(end time.Time, save saver, entryBytes int) (latencies []time.Dura
 			return latencies, nil
 		}
 	}
-}
-
-// cpuTime is what the process has used, in user and kernel mode.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

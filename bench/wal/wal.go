@@ -11,8 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
+
+	"github.com/seed-6281cb22/raft/bench/internal/turns"
 )
 
 // Options say how to measure.
@@ -55,28 +56,17 @@ func Run(ctx context.Context, o Options) error {
 	fmt.Fprintf(o.Out, "%s, %s, %d CPUs, in %s\n", time.Now().Format(time.DateTime), runtime.Version(), runtime.NumCPU(), parent)
 	fmt.Fprintf(o.Out, "%d turns of %v each, alternating; medians of the turns\n", o.Rounds, o.Round)
 	for i, w := range workloads {
-		before := loadAverage()
+		before := turns.LoadAverage()
 		results, err := compare(ctx, o, w, filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(o.Out, "\n%s (load average %s, then %s)\n", w, before, loadAverage())
+		fmt.Fprintf(o.Out, "\n%s (load average %s, then %s)\n", w, before, turns.LoadAverage())
 		if err := printTable(o.Out, results); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// loadAverage returns the machine's load over the last minute, as far as it
-// tells: the measured logs are part of it.
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	load, _, _ := strings.Cut(string(b), " ")
-	return load
 }
 
 // result is what one log did: a sample of each of its turns.

@@ -139,6 +139,14 @@ func startHosts(t *testing.T, n int) *hosts {
 		h.start(i + 1)
 	}
 	waitForLeader(t, h.nodes)
+	for _, p := range h.nodes {
+		// A founder that has not voted for the first leader may do so for nobody
+		// before that leader has told it that it is a member.
+		eventually(t, fmt.Sprintf("node %d to be founded", p.id), func() bool {
+			s, ok := p.status("")
+			return ok && !s.Marked
+		}, outputs(h.nodes))
+	}
 	h.clients = startClients(t, h.nodes)
 	return h
 }

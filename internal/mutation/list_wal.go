@@ -58,7 +58,7 @@ var walWrites = []Mutation{
 	},
 	{
 		ID: "W7", File: "storage/wal/segment.go", Func: "Log.checkpoint",
-		Find: "if s.live > 0 {", Replace: "if false {",
+		Find: "if s.live > 0 {", Replace: "if s.live < 0 {",
 		Wrong: "segments that hold entries still needed are recycled",
 		By:    []*Engine{Stack},
 	},
@@ -171,7 +171,7 @@ var walRecovery = []Mutation{
 	},
 	{
 		ID: "M37d", File: "storage/wal/replay.go", Func: "replay.run",
-		Find: "end, durable = next.prevEnd, next.prevLSN", Replace: "end, durable = next.prevEnd, 0",
+		Find: "durable = l.chain[i+1].header.prevLSN", Replace: "durable = 0",
 		Wrong: "damage in a sealed segment is no damage (W4)",
 		By:    []*Engine{Stack},
 	},

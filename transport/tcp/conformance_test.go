@@ -3,6 +3,7 @@ package tcp
 import (
 	"crypto/x509"
 	"testing"
+	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/transport/transporttest"
@@ -12,11 +13,14 @@ import (
 func conformance(options func(testing.TB, raft.NodeID) Options) transporttest.Options {
 	const queueBytes = 4 << 20
 	return transporttest.Options{
+		TCP:        true,
 		QueueBytes: queueBytes,
+		Silence:    minPeerTimeout,
 		New: func(t testing.TB) *transporttest.Network {
 			return &transporttest.Network{Open: func(id raft.NodeID, address string) (raft.Transport, string, error) {
 				opts := options(t, id)
-				opts.QueueBytes = queueBytes
+				opts.QueueBytes, opts.PeerTimeout = queueBytes, minPeerTimeout
+				opts.MaxBackoff, opts.ConnectTimeout = minBackoff, time.Second
 				if address == "" {
 					address = "127.0.0.1:0"
 				}
@@ -31,7 +35,7 @@ func conformance(options func(testing.TB, raft.NodeID) Options) transporttest.Op
 }
 
 func TestConformance(t *testing.T) {
-	transporttest.Run(t, conformance(func(testing.TB, raft.NodeID) Options { return Options{PeerTimeout: minPeerTimeout} }))
+	transporttest.Run(t, conformance(func(testing.TB, raft.NodeID) Options { return Options{} }))
 }
 
 func TestConformanceWithTLS(t *testing.T) {
@@ -42,6 +46,6 @@ func TestConformanceWithTLS(t *testing.T) {
 				c.URIs = append(c.URIs, NodeURI(raft.Identity{Cluster: cluster, Node: id}))
 			}
 		}
-		return Options{PeerTimeout: minPeerTimeout, TLS: ca.configFor(t, named)}
+		return Options{TLS: ca.configFor(t, named)}
 	}))
 }

@@ -97,7 +97,7 @@ func (s *sender) write(l *link, silent chan error) error {
 	ping := time.NewTicker(wire.PingInterval)
 	defer ping.Stop()
 	pingFrame := wire.AppendFrame(nil, wire.KindPing, nil)
-	var spare []byte
+	var spare [][]byte
 	idle := false
 	for {
 		select {
@@ -108,7 +108,6 @@ func (s *sender) write(l *link, silent chan error) error {
 			return err
 		case <-ping.C:
 			if idle {
-				spare = nil
 				s.out.trim()
 			}
 			idle = true
@@ -120,14 +119,14 @@ func (s *sender) write(l *link, silent chan error) error {
 			if size := s.out.takeOversize(); size > 0 {
 				s.t.log.Error("a message is larger than MaxFrameBytes, and can never be sent", zap.Uint64("peer", uint64(s.id)), zap.Int("bytes", size))
 			}
-			batch, messages := s.out.take(spare)
+			chunks, messages := s.out.take(spare)
 			if messages == 0 { // discarded, or none that fitted
-				spare = s.out.release(batch)
+				spare = chunks
 				continue
 			}
-			err := l.write(batch, s.t.opts.PeerTimeout)
-			bytes := len(batch)
-			spare = s.out.release(batch)
+			bytes, err := s.writeChunks(l, chunks)
+			clear(chunks)
+			spare = chunks
 			if err != nil {
 				s.t.counters.messagesDropped.Add(uint64(messages))
 				return err
@@ -137,6 +136,18 @@ func (s *sender) write(l *link, silent chan error) error {
 			s.t.counters.writes.Add(1)
 		}
 	}
+}
+
+// writeChunks writes chunks, and releases them all even when that fails.
+func (s *sender) writeChunks(l *link, chunks [][]byte) (bytes int, err error) {
+	for _, chunk := range chunks {
+		if err == nil {
+			err = l.write(chunk, s.t.opts.PeerTimeout)
+		}
+		bytes += len(chunk)
+		s.out.release(chunk)
+	}
+	return bytes, err
 }
 
 // listen waits for signs of life, and closes the connection when none comes.

@@ -84,6 +84,11 @@ func (t *Transport) sendSnapshot(ctx context.Context, m raft.Message, body io.Re
 		return fmt.Errorf("raft/tcp: reading the snapshot: %w", err)
 	}
 
+	// The deadline of what was said so far would end a transfer that takes
+	// longer.
+	if err := l.conn.SetWriteDeadline(time.Time{}); err != nil {
+		return err
+	}
 	// The result may come before all is sent, and ends the sending then. The
 	// receiver says all the time that it is alive; so while it is, it may
 	// take the data, and its time afterwards, as slowly as it likes.

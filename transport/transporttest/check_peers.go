@@ -97,6 +97,12 @@ func checkAnswer(s *suite) {
 // checkForget: a node that is forgotten is sent nothing, until it is named
 // again.
 func checkForget(s *suite) {
+	early, quiet := s.open(4, nil), s.join(5)
+	early.know(quiet)
+	early.setPeer(5, "")
+	early.start()
+	s.tells(early, 5, "which was forgotten before Start")
+
 	a, b, c := s.join(1), s.open(2, nil), s.join(3)
 	a.know(b)
 	a.know(c)
@@ -141,10 +147,13 @@ func checkAddress(s *suite) {
 // those who talked to it before and without being told anything.
 func checkRestart(s *suite) {
 	a, b := s.pair()
-	for range 3 {
+	for round := range 3 {
 		s.reach(a, b)
 		s.reach(b, a)
 		b.close()
+		if round > 0 {
+			s.tells(a, 2, "which was closed")
+		}
 		before := b
 		b = s.open(2, before)
 		b.start()

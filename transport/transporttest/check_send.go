@@ -14,11 +14,7 @@ func checkFields(s *suite) {
 	a, b := s.pair()
 	s.reach(a, b)
 	for _, t := range types {
-		var messages []raft.Message
-		for _, m := range varied(1, 2, t) {
-			messages = append(messages, m)
-		}
-		s.allDelivered(a.send(messages...))
+		s.allDelivered(a.send(varied(1, 2, t)...))
 	}
 	var messages []raft.Message
 	for group := range raft.GroupID(300) {

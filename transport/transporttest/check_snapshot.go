@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -75,11 +76,11 @@ func checkSnapshotAnswer(s *suite) {
 
 	// All is sent, and the receiver takes its time: until messages have gone
 	// to and fro.
-	read, free := &flag{s: s}, make(chan struct{})
+	read, free := &flag{s: s}, s.newGate()
 	b.handles(func(m raft.Message, r io.Reader) error {
 		err := readAll(m, r)
 		read.raise()
-		<-free
+		free.pass()
 		return err
 	})
 	t := a.sendSnapshot(2, 3000)
@@ -91,11 +92,23 @@ func checkSnapshotAnswer(s *suite) {
 	s.mu.Lock()
 	early := t.over
 	s.mu.Unlock()
-	close(free)
+	free.open()
 	if early {
 		s.Fatalf("SendSnapshot returned before the receiver's Handler had")
 	}
 	s.ok(t.wait(), "SendSnapshot")
+}
+
+// install sends snapshots until one is accepted: as long as the receiver is
+// busy with one that the sender knows to have failed, it may refuse another.
+func (s *suite) install(a *host, to raft.NodeID, size int64) {
+	s.Helper()
+	deadline := time.Now().Add(s.o.Patience)
+	for err := errors.New("none"); err != nil; {
+		if err = a.sendSnapshot(to, size).wait(); err != nil && time.Now().After(deadline) {
+			s.Fatalf("no snapshot is accepted by node %d: %v", to, err)
+		}
+	}
 }
 
 // checkSnapshotSize: a body that is too short fails, for both sides; of one
@@ -115,7 +128,7 @@ func checkSnapshotSize(s *suite) {
 		t := a.sendBody(s.snapshotOf(a, 2, size), func(c *content) { c.size += 1000 })
 		t.wait() // with an error or not
 	}
-	s.ok(a.sendSnapshot(2, 1000).wait(), "SendSnapshot, afterwards")
+	s.install(a, 2, 1000)
 }
 
 // checkSnapshotBody: a body that cannot be read fails, for both sides.
@@ -140,7 +153,7 @@ func checkSnapshotBody(s *suite) {
 		}
 	}
 	b.handles(readAll)
-	s.ok(a.sendSnapshot(2, 1000).wait(), "SendSnapshot, afterwards")
+	s.install(a, 2, 1000)
 }
 
 // checkSnapshotCancel: SendSnapshot returns when its context ends, wherever it
@@ -156,10 +169,10 @@ func checkSnapshotCancel(s *suite) {
 		}
 	}
 	// While the receiver takes its time.
-	started, free := &flag{s: s}, make(chan struct{})
+	started, free := &flag{s: s}, s.newGate()
 	b.handles(func(_ raft.Message, r io.Reader) error {
 		started.raise()
-		<-free
+		free.pass()
 		_, err := io.Copy(io.Discard, r)
 		if err == nil {
 			b.s.mu.Lock()
@@ -171,7 +184,7 @@ func checkSnapshotCancel(s *suite) {
 	t := a.sendSnapshot(2, 32<<20)
 	started.await("DeliverSnapshot")
 	cancelled(t)
-	close(free)
+	free.open()
 	s.await("DeliverSnapshot ends", func() bool { return b.running == 0 })
 
 	// While data flows.
@@ -182,24 +195,24 @@ func checkSnapshotCancel(s *suite) {
 	s.await("DeliverSnapshot ends", func() bool { return b.running == 0 })
 
 	// After all of it was read.
-	read, free := &flag{s: s}, make(chan struct{})
+	read, free := &flag{s: s}, s.newGate()
 	b.handles(func(m raft.Message, r io.Reader) error {
 		readAll(m, r)
 		read.raise()
-		<-free
+		free.pass()
 		return errors.New("too late")
 	})
 	t = a.sendSnapshot(2, 1000)
 	read.await("all of the snapshot is read")
 	cancelled(t)
-	close(free)
+	free.open()
 
 	// Before it has begun.
 	t = a.sendSnapshot(3, 1000)
 	t.cancel()
 	s.fails(t.wait(), "SendSnapshot to a node that has not started, cancelled")
 	b.handles(nil)
-	s.ok(a.sendSnapshot(2, 1000).wait(), "SendSnapshot, afterwards")
+	s.install(a, 2, 1000)
 }
 
 // checkSnapshotNobody: a snapshot for a node that is not there is an error, at
@@ -237,18 +250,18 @@ func checkSnapshotClose(s *suite) {
 		s.renew()
 	}
 	a, b := s.pair()
-	read, free := &flag{s: s}, make(chan struct{})
-	defer close(free)
+	read, free := &flag{s: s}, s.newGate()
 	b.handles(func(m raft.Message, r io.Reader) error {
 		err := readAll(m, r)
 		read.raise()
-		<-free
+		free.pass()
 		return err
 	})
 	t := a.sendSnapshot(2, 1000)
 	read.await("all of the snapshot is read")
 	a.close()
 	s.fails(t.wait(), "SendSnapshot, when its transport was closed before it was accepted,")
+	free.open()
 }
 
 // checkSnapshotConcurrent: snapshots go both ways at once, and to others, and
@@ -263,14 +276,14 @@ func checkSnapshotConcurrent(s *suite) {
 			}
 		}
 	}
-	begun, free := 0, make(chan struct{})
+	begun, free := 0, s.newGate()
 	for _, h := range all {
 		h.handles(func(m raft.Message, r io.Reader) error {
 			s.mu.Lock()
 			begun++
 			s.happened()
 			s.mu.Unlock()
-			<-free
+			free.pass()
 			return readAll(m, r)
 		})
 	}
@@ -283,9 +296,33 @@ func checkSnapshotConcurrent(s *suite) {
 		s.reach(b, c)
 		s.reach(c, a)
 	}
-	close(free)
+	free.open()
 	for _, t := range transfers {
 		s.ok(t.wait(), "one of several SendSnapshot at once")
+	}
+}
+
+// checkSnapshotSlow: DeliverSnapshot may take longer than a peer may be silent,
+// while there is more to read and at the end.
+func checkSnapshotSlow(s *suite) {
+	a, b := s.pair()
+	long := s.o.Silence + s.o.Silence/8
+	var transfers []*transfer
+	for _, at := range []int64{10_000, 32 << 20} {
+		b.handles(func(_ raft.Message, r io.Reader) error {
+			if _, err := io.CopyN(io.Discard, r, at); err != nil {
+				return err
+			}
+			<-time.After(long) // the Handler's work
+			_, err := io.Copy(io.Discard, r)
+			return err
+		})
+		t := a.sendSnapshot(2, 32<<20)
+		s.await("DeliverSnapshot", func() bool { return t.letter.received })
+		transfers = append(transfers, t)
+	}
+	for _, t := range transfers {
+		s.ok(t.wait(), "SendSnapshot to a Handler that takes its time")
 	}
 }
 
@@ -304,7 +341,8 @@ func checkSnapshotLarge(s *suite) {
 				return errors.New("too much memory")
 			}
 		}
-		return readAll(raft.Message{Snapshot: &raft.Snapshot{}}, r)
+		_, err := io.Copy(io.Discard, r)
+		return err
 	})
 	s.ok(a.sendSnapshot(2, size).wait(), "SendSnapshot of 64 MiB")
 }

@@ -25,6 +25,7 @@ type letter struct {
 	told      int // how often from was told that to is unreachable, before
 	delivered int // how often
 	snapshot  bool
+	received  bool // a snapshot, by DeliverSnapshot
 }
 
 // register notes a message that h is about to send.

@@ -26,9 +26,8 @@ type host struct {
 	unreachable map[raft.NodeID]int
 	running     int // calls of the Handler
 	closed      bool
-	hold        chan struct{} // if not nil, Deliver waits until it is closed
-	released    bool          // hold is closed
-	held        int           // calls of Deliver that have waited, or wait
+	hold        *gate // if not nil, Deliver waits at it
+	held        int   // calls of Deliver that have waited, or wait
 	onSnapshot  func(m raft.Message, body io.Reader) error
 	accepted    []raft.Message // snapshots
 }
@@ -183,7 +182,7 @@ func (h *host) Deliver(messages []raft.Message) {
 	}
 	h.s.mu.Unlock()
 	if hold != nil {
-		<-hold
+		hold.pass()
 	}
 }
 
@@ -229,6 +228,9 @@ func (h *host) DeliverSnapshot(m raft.Message, body io.Reader) error {
 		h.s.violated("node %d was delivered a snapshot that is not for it: %s", h.id, describe(&m))
 	}
 	handle := h.onSnapshot
+	if letter != nil {
+		letter.received = true
+	}
 	h.s.happened()
 	h.s.mu.Unlock()
 	if letter == nil {
@@ -259,18 +261,18 @@ func (h *host) Unreachable(id raft.NodeID) {
 	h.s.happened()
 }
 
+// hang makes calls of Deliver wait until release.
+func (h *host) hang() {
+	hold := h.s.newGate()
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.hold = hold
+}
+
 // release lets calls of Deliver go on that wait.
 func (h *host) release() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	h.released = true
-	close(h.hold)
+	h.hold.openLocked()
 	h.hold = nil
-}
-
-// hang makes calls of Deliver wait until release.
-func (h *host) hang() {
-	h.s.mu.Lock()
-	defer h.s.mu.Unlock()
-	h.hold, h.released = make(chan struct{}), false
 }

@@ -88,7 +88,6 @@ type content struct {
 	seekErr  error // of Seek
 	failAt   int64 // where Read fails
 	readErr  error // with what; nil: nowhere
-	reading  func()
 	consumed int64 // bytes read
 }
 

@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,9 @@ type suite struct {
 	hosts   []*host
 	sent    map[fingerprint]*letter // all that was given to Send and to SendSnapshot
 	numbers uint64                  // tell messages apart
-	wrong   string                  // the first violation of what always holds
+	gates   []*gate
+	proxies []*Proxy
+	wrong   string // the first violation of what always holds
 }
 
 func begin(t testing.TB, o Options) *suite {
@@ -59,6 +62,9 @@ func (s *suite) end() {
 	for _, h := range s.hosts {
 		h.close()
 	}
+	for _, p := range s.proxies {
+		p.Close()
+	}
 	for _, h := range s.hosts {
 		h.judgeKept()
 	}
@@ -70,16 +76,50 @@ func (s *suite) end() {
 func (s *suite) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, p := range s.proxies {
+		p.Close()
+	}
+	for _, g := range s.gates {
+		g.openLocked()
+	}
 	for _, h := range s.hosts {
-		if h.hold != nil && !h.released {
-			h.released = true
-			close(h.hold)
-		}
 		if !h.closed {
 			go h.transport.Close()
 		}
 	}
 }
+
+// gate is what a Handler waits at, until the check opens it or has failed.
+type gate struct {
+	s      *suite
+	way    chan struct{}
+	isOpen bool // guarded by s.mu
+}
+
+func (s *suite) newGate() *gate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &gate{s: s, way: make(chan struct{})}
+	s.gates = append(s.gates, g)
+	return g
+}
+
+func (g *gate) open() {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	g.openLocked()
+}
+
+// openLocked is open with s.mu held.
+func (g *gate) openLocked() {
+	if !g.isOpen {
+		g.isOpen = true
+		close(g.way)
+	}
+}
+
+// pass waits until the gate is open.
+func (g *gate) pass() { <-g.way }
 
 // violated records that something is wrong that always holds. mu is held.
 func (s *suite) violated(format string, args ...any) {
@@ -184,25 +224,18 @@ func (s *suite) pair() (a, b *host) {
 func (s *suite) reach(a, b *host) {
 	s.Helper()
 	deadline := time.Now().Add(s.o.Patience)
-	for !s.attempt(a, b) {
-		if time.Now().After(deadline) {
+	var sent []*letter
+	for arrived := false; !arrived; {
+		latest := a.send(s.message(a, b.id))[0]
+		sent = append(sent, latest)
+		s.await(fmt.Sprintf("a message from node %d to node %d arrives, or Unreachable(%d) is told", a.id, b.id, b.id), func() bool {
+			arrived = slices.ContainsFunc(sent, func(l *letter) bool { return l.delivered > 0 })
+			return arrived || a.unreachable[b.id] > latest.told
+		})
+		if !arrived && time.Now().After(deadline) {
 			s.Fatalf("no message from node %d has reached node %d for %v", a.id, b.id, s.o.Patience)
 		}
 	}
-}
-
-// attempt sends one message, and says whether it arrived. If not, a was told.
-func (s *suite) attempt(a, b *host) bool {
-	s.Helper()
-	m := s.message(a, b.id)
-	letter, told := a.send(m)[0], 0
-	s.await(fmt.Sprintf("a message from node %d to node %d arrives, or Unreachable(%d) is told", a.id, b.id, b.id), func() bool {
-		told = a.unreachable[b.id] - letter.told
-		return letter.delivered > 0 || told > 0
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return letter.delivered > 0
 }
 
 // arrive waits until each of some letters was delivered, or its sender told

@@ -66,6 +66,10 @@ type Options struct {
 	// checked.
 	QueueBytes int
 
+	// Silence is how long a peer may say nothing, or take nothing, before
+	// the transport gives it up. Zero: it does not, or that is not checked.
+	Silence time.Duration
+
 	// Unordered says that messages may overtake each other or arrive twice
 	// though no connection breaks, as the contract allows.
 	Unordered bool
@@ -165,8 +169,15 @@ var checks = []check{
 	{name: "SnapshotNobody", run: checkSnapshotNobody},
 	{name: "SnapshotClose", run: checkSnapshotClose},
 	{name: "SnapshotConcurrent", run: checkSnapshotConcurrent},
+	{name: "SnapshotSlow", needs: needsSilence, run: checkSnapshotSlow},
 	{name: "SnapshotLarge", run: checkSnapshotLarge},
 	{name: "Random", run: checkRandom},
+	{name: "Fragments", needs: needsTCP, run: checkFragments},
+	{name: "Cut", needs: needsTCP, run: checkCut},
+	{name: "CutHandshake", needs: needsTCP, run: checkCutHandshake},
+	{name: "Corrupt", needs: needsTCP, run: checkCorrupt},
+	{name: "Stall", needs: needsTCP, run: checkStall},
+	{name: "SnapshotCut", needs: needsTCP, run: checkSnapshotCut},
 }
 
 func lacks(missing bool, what string) string {
@@ -178,4 +189,6 @@ func lacks(missing bool, what string) string {
 
 func needsOrder(o Options) string        { return lacks(o.Unordered, "Options.Unordered is set") }
 func needsIndependence(o Options) string { return lacks(o.Serial, "Options.Serial is set") }
+func needsTCP(o Options) string          { return lacks(!o.TCP, "Options.TCP is not set") }
+func needsSilence(o Options) string      { return lacks(o.Silence == 0, "Options.Silence is 0") }
 func needsQueueBytes(o Options) string   { return lacks(o.QueueBytes == 0, "Options.QueueBytes is 0") }
