@@ -149,6 +149,11 @@ func claim(kind wire.Kind, length uint32) []byte {
 
 func message(m raft.Message) []byte { return wire.AppendMessage(nil, &m) }
 
+// announcement is what a transfer of a snapshot begins with.
+func announcement(number uint64, m raft.Message) []byte {
+	return append(wire.AppendUint64(nil, wire.KindTransfer, number), message(m)...)
+}
+
 // The length of a message is believed only as far as its bytes arrive.
 func TestAClaimedLengthAllocatesNothing(t *testing.T) {
 	b := startNode(t, 2, Options{})

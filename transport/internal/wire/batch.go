@@ -10,6 +10,7 @@ import (
 // keeps in memory beside its own data.
 const (
 	slabBytes    = 64 << 10
+	smallBytes   = slabBytes / 4 // larger data has a piece of its own
 	keptMessages = 2048
 	keptEntries  = 4096
 )
@@ -41,12 +42,14 @@ func AppendMessage(b []byte, m *raft.Message) []byte {
 // Batch decodes messages that arrived together, reusing its memory from one
 // batch to the next. It is not safe for concurrent use.
 //
-// The payloads are copied out of the buffer that they arrived in, those of a
-// message together, in pieces of at most 64 KiB or one entry. So a message
-// costs about one allocation, one without entries none, and an entry that
-// somebody keeps never keeps more than 64 KiB beside itself in memory.
+// The entries' data is copied out of the buffer that it arrived in by Messages,
+// that of all messages together, in pieces of at most 64 KiB or one entry. So
+// many small messages cost few allocations, those without entries none, and an
+// entry that somebody keeps never keeps more than 64 KiB beside itself in
+// memory.
 type Batch struct {
 	messages []raft.Message
+	detached int          // messages whose data has been copied
 	entries  []raft.Entry // the messages' Entries are parts of it, as long as they fit
 	wanted   int          // entries in this batch
 	bytes    int          // that the batch takes in memory
@@ -54,7 +57,8 @@ type Batch struct {
 
 // Add decodes one message. It takes memory of at most a small multiple of
 // payload: a message of more entries than honest ones fit in its length is
-// refused. On an error the batch is as before.
+// refused. On an error the batch is as before. payload must not change before
+// Messages has been called.
 func (b *Batch) Add(payload []byte) error {
 	n, used := len(b.messages), len(b.entries)
 	if n < cap(b.messages) {
@@ -79,12 +83,18 @@ func (b *Batch) Add(payload []byte) error {
 	if len(m.Entries) == 0 {
 		m.Entries = nil
 	}
-	detach(m.Entries)
 	return nil
 }
 
+// Last returns the message that was added last, which is the batch's and valid
+// as long as its payload. There must be one.
+func (b *Batch) Last() *raft.Message { return &b.messages[len(b.messages)-1] }
+
 // Drop takes back the message that was added last.
-func (b *Batch) Drop() { b.messages = b.messages[:len(b.messages)-1] }
+func (b *Batch) Drop() {
+	b.messages = b.messages[:len(b.messages)-1]
+	b.detached = min(b.detached, len(b.messages))
+}
 
 // Full says that the batch holds about a megabyte or more, and should be
 // handed over before more is added: many small messages, too, take several
@@ -93,7 +103,11 @@ func (b *Batch) Full() bool { return b.bytes >= fullBytes }
 
 // Messages returns the messages added since Reset. They and their Entries
 // slices are valid until the next Reset, the Data of entries for ever.
-func (b *Batch) Messages() []raft.Message { return b.messages }
+func (b *Batch) Messages() []raft.Message {
+	detach(b.messages[b.detached:])
+	b.detached = len(b.messages)
+	return b.messages
+}
 
 // Reset empties the batch, and forgets what its messages referred to.
 func (b *Batch) Reset() {
@@ -107,33 +121,38 @@ func (b *Batch) Reset() {
 	if want := min(b.wanted, keptEntries); want > cap(b.entries) {
 		b.entries = make([]raft.Entry, 0, min(2*want, keptEntries))
 	}
-	b.wanted, b.bytes = 0, 0
+	b.detached, b.wanted, b.bytes = 0, 0, 0
 }
 
-// detach moves the entries' data out of the buffer that it was decoded from.
-func detach(entries []raft.Entry) {
-	for len(entries) > 0 {
-		n, size := 1, len(entries[0].Data)
-		for n < len(entries) && size+len(entries[n].Data) <= slabBytes {
-			size += len(entries[n].Data)
-			n++
+// detach moves the entries' data out of the buffers that it was decoded from.
+func detach(messages []raft.Message) {
+	left := 0 // bytes of small data
+	for i := range messages {
+		for j := range messages[i].Entries {
+			if n := len(messages[i].Entries[j].Data); n <= smallBytes {
+				left += n
+			}
 		}
-		if size > 0 {
-			move(entries[:n], make([]byte, 0, size))
-		}
-		entries = entries[n:]
 	}
-}
-
-// move copies the entries' data into slab, which has exactly the room.
-func move(entries []raft.Entry, slab []byte) {
-	for i := range entries {
-		data := entries[i].Data
-		if len(data) == 0 {
-			continue
+	var slab []byte
+	for i := range messages {
+		entries := messages[i].Entries
+		for j := range entries {
+			data := entries[j].Data
+			switch n := len(data); {
+			case n == 0:
+				continue
+			case n > smallBytes:
+				entries[j].Data = make([]byte, n)
+				copy(entries[j].Data, data)
+				continue
+			case n > cap(slab)-len(slab):
+				slab = make([]byte, 0, min(left, slabBytes))
+			}
+			left -= len(data)
+			start := len(slab)
+			slab = append(slab, data...)
+			entries[j].Data = slab[start:len(slab):len(slab)]
 		}
-		start := len(slab)
-		slab = append(slab, data...)
-		entries[i].Data = slab[start:len(slab):len(slab)]
 	}
 }

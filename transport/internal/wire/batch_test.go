@@ -34,13 +34,21 @@ func TestBatchGivesWhatWasSent(t *testing.T) {
 		for i := range 1 + round%5 {
 			want = append(want, message(i*round, 3+round), message(0, 0))
 		}
-		buffer := make([]byte, 0, 1<<20)
-		for _, m := range want {
-			buffer = append(buffer[:0], payloadOf(m)...)
-			require.NoError(t, b.Add(buffer))
-			clear(buffer) // nothing that was handed over may be in it
+		var payloads [][]byte
+		for i, m := range want {
+			payload := payloadOf(m)
+			payloads = append(payloads, payload)
+			require.NoError(t, b.Add(payload))
+			require.Equal(t, m, *b.Last())
+			if i == 2 {
+				require.Equal(t, want[:3], b.Messages())
+			}
 		}
-		require.Equal(t, want, b.Messages())
+		got := b.Messages()
+		for _, payload := range payloads {
+			clear(payload) // nothing that was handed over may be in it
+		}
+		require.Equal(t, want, got)
 		b.Reset()
 	}
 }
@@ -89,10 +97,20 @@ func TestAFailedAddChangesNothing(t *testing.T) {
 // An entry that somebody keeps keeps at most one slab in memory.
 func TestWhatAnEntryPins(t *testing.T) {
 	var b Batch
-	require.NoError(t, b.Add(payloadOf(message(5000, 100))))
+	var entries []raft.Entry
+	for range 100 {
+		require.NoError(t, b.Add(payloadOf(message(50, 100))))
+	}
+	require.NoError(t, b.Add(payloadOf(message(3, smallBytes+1))))
+	for _, m := range b.Messages() {
+		entries = append(entries, m.Entries...)
+	}
+	for _, e := range entries[5000:] {
+		require.Equal(t, smallBytes+1, cap(e.Data), "large data is by itself")
+	}
+	entries = entries[:5000]
 	slabs := 1
 	size := 0
-	entries := b.Messages()[0].Entries
 	for i := range entries {
 		data := entries[i].Data
 		if i > 0 && uintptr(unsafe.Pointer(&data[0])) != uintptr(unsafe.Pointer(&entries[i-1].Data[0]))+100 {
@@ -165,18 +183,21 @@ func TestABatchStaysSmall(t *testing.T) {
 }
 
 func TestBatchAllocations(t *testing.T) {
-	for _, c := range []struct{ entries, want int }{{0, 0}, {1, 1}, {64, 1}, {1000, 2}} {
+	for _, c := range []struct{ messages, entries, want int }{{1, 0, 0}, {1, 1, 1}, {1, 64, 1}, {64, 1, 1}, {300, 1, 1}, {1, 1000, 2}} {
 		payload := payloadOf(message(c.entries, 100))
 		var b Batch
 		round := func() {
-			if err := b.Add(payload); err != nil {
-				t.Fatal(err)
+			for range c.messages {
+				if err := b.Add(payload); err != nil {
+					t.Fatal(err)
+				}
 			}
+			b.Messages()
 			b.Reset()
 		}
 		round()
 		round()
-		require.EqualValues(t, c.want, testing.AllocsPerRun(100, round), fmt.Sprint(c.entries, " entries"))
+		require.EqualValues(t, c.want, testing.AllocsPerRun(100, round), fmt.Sprint(c.messages, " messages of ", c.entries, " entries"))
 	}
 }
 
@@ -206,6 +227,7 @@ func FuzzBatch(f *testing.F) {
 		var b Batch
 		for range 2 {
 			var want []raft.Message
+			var payloads [][]byte
 			for _, payload := range [][]byte{first, second, first} {
 				var m raft.Message
 				err := m.UnmarshalWithin(bytes.Clone(payload), maxInflation*len(payload))
@@ -214,11 +236,15 @@ func FuzzBatch(f *testing.F) {
 				}
 				scratch := bytes.Clone(payload)
 				require.Equal(t, err, b.Add(scratch))
-				clear(scratch)
+				payloads = append(payloads, scratch)
 			}
-			require.Equal(t, len(want), len(b.Messages()))
+			got := b.Messages()
+			for _, payload := range payloads {
+				clear(payload)
+			}
+			require.Equal(t, len(want), len(got))
 			for i := range want {
-				require.Equal(t, want[i], b.Messages()[i])
+				require.Equal(t, want[i], got[i])
 			}
 			b.Reset()
 		}

@@ -36,9 +36,13 @@
 // snapshot. A dialer has a connection for each of the two purposes. Their
 // messages have at most MaxUrgentBytes.
 //
-// Snapshot. The dialer sends one KindMessage frame, an InstallSnapshot. The
-// listener refuses with a KindResult, or states in a KindOffset from which
-// offset on it wants the data. The dialer sends KindChunk frames and then a
-// KindEnd, or a KindAbort with a reason. The listener answers with a
-// KindResult. Until then it sends a KindAlive every PingInterval.
+// Snapshot. The dialer sends a KindTransfer with a random number and one
+// KindMessage frame, an InstallSnapshot. The listener refuses with a KindResult,
+// or states in a KindOffset from which offset on it wants the data. The dialer
+// sends KindChunk frames and then a KindEnd, or a KindAbort with a reason, and a
+// KindPing every PingInterval meanwhile. The listener answers with a KindResult.
+// Until then it sends a KindAlive every PingInterval, with the number of bytes
+// of the data that have arrived. A dialer whose connection breaks makes another
+// and says the same number and message again; what the listener states then is
+// where the data goes on, or the result if there is one.
 package wire

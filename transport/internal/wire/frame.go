@@ -13,16 +13,17 @@ type Kind uint8
 
 // The kinds of frames. Numbers are never reused.
 const (
-	KindHello   Kind = 1  // see Hello
-	KindWelcome Kind = 2  // see Welcome
-	KindMessage Kind = 3  // one encoded raftpb.Message
-	KindPing    Kind = 4  // the dialer is alive; empty
-	KindAlive   Kind = 5  // the listener is alive; uint64: bytes that it has read from this connection
-	KindOffset  Kind = 6  // uint64: where the snapshot's data is to start
-	KindChunk   Kind = 7  // a piece of the snapshot's data, not empty
-	KindEnd     Kind = 8  // all of the data has been sent; empty
-	KindAbort   Kind = 9  // the sender of the snapshot gives up; the reason, as text
-	KindResult  Kind = 10 // see Result
+	KindHello    Kind = 1  // see Hello
+	KindWelcome  Kind = 2  // see Welcome
+	KindMessage  Kind = 3  // one encoded raftpb.Message
+	KindPing     Kind = 4  // the dialer is alive; empty
+	KindAlive    Kind = 5  // the listener is alive; uint64: bytes that it has read from this connection
+	KindOffset   Kind = 6  // uint64: where the snapshot's data is to start
+	KindChunk    Kind = 7  // a piece of the snapshot's data, not empty
+	KindEnd      Kind = 8  // all of the data has been sent; empty
+	KindAbort    Kind = 9  // the sender of the snapshot gives up; the reason, as text
+	KindResult   Kind = 10 // see Result
+	KindTransfer Kind = 11 // uint64: a number that names a snapshot's transfer among those of the dialer
 )
 
 // Fixed parts of the protocol.
