@@ -54,7 +54,7 @@ func stream(script []byte) (stream []byte) {
 		case 6: // a message of many entries that say nothing
 			stream = append(stream, message(raft.Message{From: 1, To: 2, Entries: make([]raft.Entry, int(next())<<6)})...)
 		case 7: // a snapshot begins
-			stream = append(stream, message(snapshotOf(1, 2, some(next())))...)
+			stream = append(stream, announcement(7, snapshotOf(1, 2, some(next())))...)
 		case 8: // its data
 			stream = wire.AppendFrame(stream, wire.KindChunk, some(next()))
 		case 9: // its end

@@ -96,7 +96,8 @@ func hostileInputs(t *testing.T) map[string]hostile {
 	damaged[len(damaged)-1] ^= 1
 	shorter := message(appendEntries(9, 2, 100))
 	longer := claim(wire.KindMessage, 200)
-	install := message(snapshotOf(9, 2, []byte("data")))
+	number := wire.AppendUint64(nil, wire.KindTransfer, 7)
+	install := announcement(7, snapshotOf(9, 2, []byte("data")))
 	emptyEntries := bytes.Repeat([]byte{0x7a, 0}, 1<<19)
 	member := raft.Message{Type: raftpb.InstallSnapshot, From: 9, To: 2, Snapshot: &raft.Snapshot{Membership: raft.Membership{Members: make([]raft.Member, 1<<17)}}}
 	return map[string]hostile{
@@ -148,15 +149,17 @@ func hostileInputs(t *testing.T) map[string]hostile {
 
 		"snapshot: silence":          {bytes: forSnapshot(), want: accepted(timedOut), after: DefaultPeerTimeout},
 		"snapshot: a ping":           {bytes: forSnapshot(wire.AppendFrame(nil, wire.KindPing, nil)), want: accepted(garbage)},
-		"snapshot: no snapshot":      {bytes: forSnapshot(message(heartbeat(9, 2, 1))), want: accepted(garbage)},
-		"snapshot: empty members":    {bytes: forSnapshot(message(member)), want: accepted(garbage)},
-		"snapshot: a large message":  {bytes: forSnapshot(claim(wire.KindMessage, wire.MaxSnapshotMessageBytes+1)), want: accepted(garbage)},
+		"snapshot: no snapshot":      {bytes: forSnapshot(number, message(heartbeat(9, 2, 1))), want: accepted(garbage)},
+		"snapshot: empty members":    {bytes: forSnapshot(number, message(member)), want: accepted(garbage)},
+		"snapshot: a large message":  {bytes: forSnapshot(number, claim(wire.KindMessage, wire.MaxSnapshotMessageBytes+1)), want: accepted(garbage)},
+		"snapshot: no number":        {bytes: forSnapshot(message(snapshotOf(9, 2, nil))), want: accepted(garbage)},
+		"snapshot: half a number":    {bytes: forSnapshot(wire.AppendFrame(nil, wire.KindTransfer, []byte("half"))), want: accepted(garbage)},
 		"snapshot: chunk, no begin":  {bytes: forSnapshot(wire.AppendFrame(nil, wire.KindChunk, []byte("data"))), want: accepted(garbage)},
 		"snapshot: too much data":    {bytes: forSnapshot(install, wire.AppendFrame(nil, wire.KindChunk, []byte("data and more"))), want: accepted(garbage)},
 		"snapshot: too little data":  {bytes: forSnapshot(install, wire.AppendFrame(nil, wire.KindEnd, nil)), want: accepted(garbage)},
 		"snapshot: an empty chunk":   {bytes: forSnapshot(install, wire.AppendFrame(nil, wire.KindChunk, nil)), want: accepted(garbage)},
 		"snapshot: a chunk of 1 GiB": {bytes: forSnapshot(install, claim(wire.KindChunk, 1<<30)), want: accepted(garbage)},
-		"snapshot: another's":        {bytes: forSnapshot(message(snapshotOf(1, 2, nil))), want: accepted(garbage)},
+		"snapshot: another's":        {bytes: forSnapshot(number, message(snapshotOf(1, 2, nil))), want: accepted(garbage)},
 	}
 }
 

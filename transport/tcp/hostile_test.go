@@ -64,13 +64,17 @@ func goodHello(purpose wire.Purpose) wire.Hello {
 func introduced(t testing.TB, n *node, purpose wire.Purpose) *stranger {
 	s := call(t, n)
 	s.say(wire.AppendHello(nil, goodHello(purpose)))
-	l := newLink(s)
-	f, err := l.next(0)
-	require.NoError(t, err)
-	w, err := wire.ParseWelcome(f)
-	require.NoError(t, err)
-	require.Equal(t, wire.Accepted, w.Status)
+	require.True(t, s.isWelcome())
 	return s
+}
+
+// isWelcome reads the answer to a Hello.
+func (s *stranger) isWelcome() bool {
+	f, err := newLink(s).next(0)
+	require.NoError(s.t, err)
+	w, err := wire.ParseWelcome(f)
+	require.NoError(s.t, err)
+	return w.Status == wire.Accepted
 }
 
 func TestMismatchesAreToldToBothSides(t *testing.T) {
@@ -145,6 +149,11 @@ func claim(kind wire.Kind, length uint32) []byte {
 
 func message(m raft.Message) []byte { return wire.AppendMessage(nil, &m) }
 
+// announcement is what a transfer of a snapshot begins with.
+func announcement(number uint64, m raft.Message) []byte {
+	return append(wire.AppendUint64(nil, wire.KindTransfer, number), message(m)...)
+}
+
 // The length of a message is believed only as far as its bytes arrive.
 func TestAClaimedLengthAllocatesNothing(t *testing.T) {
 	b := startNode(t, 2, Options{})
@@ -198,6 +207,13 @@ func TestTooManyConnections(t *testing.T) {
 	waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
 	first.say(message(heartbeat(1, 2, 3)))
 	receive(t, b.messages)
+
+	first.Close() // whose place another may take
+	waitFor(t, "room", func() bool {
+		third := call(t, b)
+		third.say(wire.AppendHello(nil, goodHello(wire.ForMessages)))
+		return third.isWelcome()
+	})
 }
 
 func TestTooManyHandshakes(t *testing.T) {

@@ -119,7 +119,7 @@ func (t *Transport) addMessage(batch *wire.Batch, payload []byte, from raft.Node
 	if err := batch.Add(payload); err != nil {
 		return &protocolError{err.Error()}
 	}
-	m := batch.Messages()[len(batch.Messages())-1]
+	m := batch.Last()
 	if m.From != from || m.To != t.self.Node {
 		batch.Drop()
 		return &protocolError{fmt.Sprintf("node %d sent a message from %d to %d", from, m.From, m.To)}

@@ -112,8 +112,9 @@ type Options struct {
 	// largest size.
 	MaxFrameBytes int
 
-	// MaxSnapshots bounds the snapshots that are received at the same time.
-	// 0: DefaultMaxSnapshots.
+	// MaxSnapshots bounds the snapshots that are received at the same time,
+	// and those that are sent: more are refused by the one, and wait at the
+	// other. 0: DefaultMaxSnapshots.
 	MaxSnapshots int
 
 	// MaxConnections bounds incoming connections that have introduced

@@ -126,7 +126,8 @@ func (n *pipes) listenNode(t testing.TB, id raft.NodeID, address string, opts Op
 	require.NoError(t, err)
 	transport := newTransport(n.listen(address), security, opts)
 	t.Cleanup(func() { require.NoError(t, transport.Close()) })
-	return &node{transport, newRecorder(), id}
+	handler := &recorder{messages: make(chan raft.Message, 1<<10), unreachable: make(chan raft.NodeID, 1<<14)}
+	return &node{transport, handler, id}
 }
 
 // pair returns two nodes, 1 and 2, that know each other.

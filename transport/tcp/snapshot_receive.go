@@ -12,106 +12,107 @@ import (
 )
 
 // receiveSnapshot is the receiver's side of the conversation that SendSnapshot
-// begins.
+// begins, on one connection.
 func (t *Transport) receiveSnapshot(l *link, from raft.NodeID) error {
-	m, err := t.readInstallSnapshot(l, from)
+	id, m, payload, err := t.readAnnouncement(l, from)
 	if err != nil {
 		return err
 	}
-	if !t.takeSnapshotSlot() {
-		return t.endSnapshot(l, wire.Result{Busy: true, Reason: "too many snapshots at once"})
-	}
-	result, err := t.takeSnapshot(l, m)
-	t.releaseSnapshotSlot() // before the sender hears of it: the next one may come at once
-	if err != nil {
+	tr, result, err := t.joinTransfer(id, m, payload)
+	switch {
+	case err != nil:
 		return err
-	}
-	return t.endSnapshot(l, result)
-}
-
-// takeSnapshot receives the data. An error means that there is nobody to give
-// the result to.
-func (t *Transport) takeSnapshot(l *link, m raft.Message) (wire.Result, error) {
-	// Nothing of an earlier, broken transfer is kept yet: all is wanted.
-	if err := l.write(wire.AppendUint64(nil, wire.KindOffset, 0), t.opts.PeerTimeout); err != nil {
-		return wire.Result{}, err
+	case result != nil:
+		return t.endSnapshot(l, *result)
 	}
 	l.reader.SetLimit(wire.MaxChunkBytes)
-	body := &snapshotBody{link: l, timeout: t.opts.PeerTimeout, remaining: m.Snapshot.Size}
-	err := t.deliverSnapshot(l, m, body)
-	if err == nil && body.err != nil && body.err != io.EOF {
-		err = body.err // accepted or not, it cannot have got all
+	a, offset := tr.attach(l)
+	if a == nil {
+		return nil // a newer connection of the same transfer came first
 	}
-	if err != nil {
-		t.counters.snapshotsFailed.Add(1)
-		if isGarbage(body.err) {
-			return wire.Result{}, body.err
-		}
-		t.log.Warn("snapshot not accepted", zap.Uint64("peer", uint64(m.From)), zap.Uint64("index", uint64(m.Snapshot.Index)), zap.Error(err))
-		return wire.Result{Reason: err.Error()}, nil
+	if err := l.write(wire.AppendUint64(nil, wire.KindOffset, offset), t.opts.PeerTimeout); err != nil {
+		tr.detach(a, err)
+		return err
 	}
-	t.counters.snapshotsReceived.Add(1)
-	return wire.Result{Accepted: true}, nil
+	return t.attend(tr, a)
 }
 
-// readInstallSnapshot reads the message that a transfer begins with.
-func (t *Transport) readInstallSnapshot(l *link, from raft.NodeID) (raft.Message, error) {
+// attend tells the sender that this node is alive, while the Handler takes the
+// data, until there is a result or the connection breaks.
+func (t *Transport) attend(tr *transfer, a *attachment) error {
+	tick := time.NewTicker(wire.PingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tr.ended:
+			if tr.violation != nil {
+				return tr.violation
+			}
+			return t.endSnapshot(a.link, tr.result)
+		case err := <-a.broken:
+			return err
+		case <-t.ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := a.link.write(wire.AppendUint64(nil, wire.KindAlive, tr.has()), t.opts.PeerTimeout); err != nil {
+				tr.detach(a, err)
+				return err
+			}
+		}
+	}
+}
+
+// readAnnouncement reads what a transfer begins with: its number, and the
+// message, which it returns encoded, too.
+func (t *Transport) readAnnouncement(l *link, from raft.NodeID) (id transferID, m raft.Message, payload []byte, err error) {
 	f, err := l.next(t.opts.PeerTimeout)
 	if err != nil {
-		return raft.Message{}, err
+		return id, m, nil, err
+	}
+	if f.Kind != wire.KindTransfer {
+		return id, m, nil, &protocolError{fmt.Sprintf("frame of kind %d where a transfer begins", f.Kind)}
+	}
+	id.from = from
+	if id.number, err = wire.Uint64(f.Payload); err != nil {
+		return id, m, nil, err
+	}
+	if f, err = l.next(t.opts.PeerTimeout); err != nil {
+		return id, m, nil, err
 	}
 	if f.Kind != wire.KindMessage {
-		return raft.Message{}, &protocolError{fmt.Sprintf("frame of kind %d where a snapshot begins", f.Kind)}
+		return id, m, nil, &protocolError{fmt.Sprintf("frame of kind %d where a snapshot begins", f.Kind)}
 	}
 	var batch wire.Batch
 	if err := t.addMessage(&batch, f.Payload, from); err != nil {
-		return raft.Message{}, err
+		return id, m, nil, err
 	}
-	m := batch.Messages()[0]
+	m = batch.Messages()[0]
 	if m.Snapshot == nil {
-		return raft.Message{}, &protocolError{"a message without a snapshot where one begins"}
+		return id, m, nil, &protocolError{"a message without a snapshot where one begins"}
 	}
-	return m, nil
+	return id, m, append([]byte(nil), f.Payload...), nil
 }
 
-func (t *Transport) takeSnapshotSlot() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.snapshots >= t.opts.MaxSnapshots {
-		return false
+// deliver has the Handler take the snapshot.
+func (tr *transfer) deliver() {
+	t := tr.t
+	body := &snapshotBody{transfer: tr}
+	err := t.handler.DeliverSnapshot(tr.message, body)
+	if err == nil && body.err != nil && body.err != io.EOF {
+		err = body.err // accepted or not, it cannot have got all
 	}
-	t.snapshots++
-	return true
-}
-
-func (t *Transport) releaseSnapshotSlot() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.snapshots--
-}
-
-// deliverSnapshot has the Handler take the snapshot, and tells the sender
-// meanwhile that this node is alive.
-func (t *Transport) deliverSnapshot(l *link, m raft.Message, body *snapshotBody) error {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(wire.PingInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				if l.write(wire.AppendUint64(nil, wire.KindAlive, body.read.Load()), t.opts.PeerTimeout) != nil {
-					l.close()
-					return
-				}
-			}
-		}
-	}()
-	defer func() { close(done); <-ended }()
-	return t.handler.DeliverSnapshot(m, body)
+	result := wire.Result{Accepted: true}
+	if err == nil {
+		t.counters.snapshotsReceived.Add(1)
+	} else {
+		result = wire.Result{Reason: err.Error()}
+		t.counters.snapshotsFailed.Add(1)
+		t.log.Warn("snapshot not accepted", zap.Uint64("peer", uint64(tr.id.from)), zap.Uint64("index", uint64(tr.message.Snapshot.Index)), zap.Error(err))
+	}
+	if isGarbage(body.err) {
+		tr.violation = body.err
+	}
+	tr.end(result)
 }
 
 // endSnapshot says the last word, and waits for the sender to hang up: a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -121,8 +122,10 @@ func TestASnapshotIsAcceptedUnread(t *testing.T) {
 	require.NoError(t, a.SendSnapshot(t.Context(), endlessSnapshot(), endless{}))
 }
 
-func TestSnapshotsAtOnceAreBounded(t *testing.T) {
+func TestSnapshotsReceivedAtOnceAreBounded(t *testing.T) {
 	a, b := pair(t, Options{MaxSnapshots: 1})
+	other := startNode(t, 3, Options{})
+	other.SetPeer(2, b.addr())
 	started, hold := make(chan struct{}), make(chan struct{})
 	b.onSnapshot = func(raft.Message, io.Reader) error {
 		close(started)
@@ -134,7 +137,7 @@ func TestSnapshotsAtOnceAreBounded(t *testing.T) {
 		first <- a.SendSnapshot(context.Background(), snapshotOf(1, 2, nil), bytes.NewReader(nil))
 	}()
 	receive(t, started)
-	err := a.SendSnapshot(t.Context(), snapshotOf(1, 2, nil), bytes.NewReader(nil))
+	err := other.SendSnapshot(t.Context(), snapshotOf(3, 2, nil), bytes.NewReader(nil))
 	require.ErrorIs(t, err, ErrTooMany)
 	close(hold)
 	require.NoError(t, receive(t, first))
@@ -146,28 +149,33 @@ func TestSnapshotsAtOnceAreBounded(t *testing.T) {
 }
 
 func TestASnapshotIsCancelled(t *testing.T) {
-	a, b := pair(t, Options{})
-	got := b.acceptSnapshotsInVain()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	body := endless{make(chan struct{}, 1)}
-	sent := make(chan error, 1)
-	go func() { sent <- a.SendSnapshot(ctx, endlessSnapshot(), body) }()
-	receive(t, body.started)
-	reason := errors.New("enough")
-	cancel(reason)
-	require.ErrorIs(t, receive(t, sent), reason)
-	require.Error(t, receive(t, got), "the receiver sees a cut, not an end")
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPipes().pair(t, Options{})
+		got := b.acceptSnapshotsInVain()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		body := endless{make(chan struct{}, 1)}
+		sent := make(chan error, 1)
+		go func() { sent <- a.SendSnapshot(ctx, endlessSnapshot(), body) }()
+		receive(t, body.started)
+		reason := errors.New("enough")
+		cancel(reason)
+		began := time.Now()
+		require.ErrorIs(t, receive(t, sent), reason)
+		require.Zero(t, time.Since(began))
+		require.ErrorIs(t, receive(t, got), errSenderGone, "the receiver sees a cut, not an end")
 
-	// While the receiver's Handler takes its time, too.
-	hold := make(chan struct{})
-	defer close(hold)
-	started := make(chan struct{})
-	b.onSnapshot = func(raft.Message, io.Reader) error { close(started); <-hold; return nil }
-	ctx, stop := context.WithCancel(t.Context())
-	go func() { sent <- a.SendSnapshot(ctx, snapshotOf(1, 2, nil), bytes.NewReader(nil)) }()
-	receive(t, started)
-	stop()
-	require.ErrorIs(t, receive(t, sent), context.Canceled)
+		// While the receiver's Handler takes its time, too.
+		hold, started := make(chan struct{}), make(chan struct{})
+		b.onSnapshot = func(raft.Message, io.Reader) error { close(started); <-hold; return nil }
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { sent <- a.SendSnapshot(ctx, snapshotOf(1, 2, nil), bytes.NewReader(nil)) }()
+		receive(t, started)
+		began = time.Now()
+		stop()
+		require.ErrorIs(t, receive(t, sent), context.Canceled)
+		require.Zero(t, time.Since(began))
+		close(hold)
+	})
 }
 
 // acceptSnapshotsInVain makes n's Handler discard what it reads, and hands on
@@ -180,21 +188,6 @@ func (n *node) acceptSnapshotsInVain() <-chan error {
 		return err
 	}
 	return got
-}
-
-func TestASnapshotIsCut(t *testing.T) {
-	var net cuttable
-	a, b := startNode(t, 1, Options{Dial: net.dial}), startNode(t, 2, Options{})
-	a.SetPeer(2, b.addr())
-	got := b.acceptSnapshotsInVain()
-	body := endless{make(chan struct{}, 1)}
-	sent := make(chan error, 1)
-	go func() { sent <- a.SendSnapshot(t.Context(), endlessSnapshot(), body) }()
-	receive(t, body.started)
-	net.cut()
-	require.Error(t, receive(t, sent))
-	require.Error(t, receive(t, got))
-	waitFor(t, "counted", func() bool { return b.Stats().SnapshotsFailed == 1 })
 }
 
 func TestTheBodyFails(t *testing.T) {
@@ -249,20 +242,25 @@ func TestASlowReceiverIsWaitedFor(t *testing.T) {
 
 func TestCloseEndsSnapshots(t *testing.T) {
 	for _, closer := range []string{"sender", "receiver"} {
-		a, b := pair(t, Options{})
-		got := b.acceptSnapshotsInVain()
-		body := endless{make(chan struct{}, 1)}
-		sent := make(chan error, 1)
-		go func() { sent <- a.SendSnapshot(context.Background(), endlessSnapshot(), body) }()
-		receive(t, body.started)
-		if closer == "sender" {
-			require.NoError(t, a.Close())
-			require.ErrorIs(t, receive(t, sent), raft.ErrClosed)
-		} else {
-			require.NoError(t, b.Close())
-			require.Len(t, got, 1, "the Handler has returned")
-			require.Error(t, receive(t, sent))
-		}
-		require.Error(t, receive(t, got))
+		synctest.Test(t, func(t *testing.T) {
+			a, b := newPipes().pair(t, Options{})
+			got := b.acceptSnapshotsInVain()
+			body := endless{make(chan struct{}, 1)}
+			sent := make(chan error, 1)
+			go func() { sent <- a.SendSnapshot(context.Background(), endlessSnapshot(), body) }()
+			receive(t, body.started)
+			began := time.Now()
+			if closer == "sender" {
+				require.NoError(t, a.Close())
+				require.ErrorIs(t, receive(t, sent), raft.ErrClosed)
+				require.Zero(t, time.Since(began))
+			} else {
+				require.NoError(t, b.Close())
+				require.Zero(t, time.Since(began))
+				require.Len(t, got, 1, "the Handler has returned")
+				require.Error(t, receive(t, sent))
+			}
+			require.Error(t, receive(t, got))
+		})
 	}
 }

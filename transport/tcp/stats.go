@@ -26,6 +26,7 @@ type Stats struct {
 	TimedOut          uint64 // incoming connections closed because they were silent or too slow
 	Garbage           uint64 // incoming connections closed for bytes that break the protocol
 	SnapshotsSent     uint64 // and accepted by the receiver
+	SnapshotsResumed  uint64 // times that one that is sent went on after its connection broke
 	SnapshotsReceived uint64 // and accepted by the Handler
 	SnapshotsFailed   uint64 // of either kind
 }
@@ -35,7 +36,7 @@ type counters struct {
 	messagesSent, bytesSent, writes, messagesDropped, messagesReceived, bytesReceived atomic.Uint64
 	connects, connectFailures, accepted, refused, garbage                             atomic.Uint64
 	turnedAway, abandoned, timedOut                                                   atomic.Uint64
-	snapshotsSent, snapshotsReceived, snapshotsFailed                                 atomic.Uint64
+	snapshotsSent, snapshotsResumed, snapshotsReceived, snapshotsFailed               atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -57,6 +58,7 @@ func (t *Transport) Stats() Stats {
 		TimedOut:          c.timedOut.Load(),
 		Garbage:           c.garbage.Load(),
 		SnapshotsSent:     c.snapshotsSent.Load(),
+		SnapshotsResumed:  c.snapshotsResumed.Load(),
 		SnapshotsReceived: c.snapshotsReceived.Load(),
 		SnapshotsFailed:   c.snapshotsFailed.Load(),
 	}

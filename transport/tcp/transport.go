@@ -26,6 +26,7 @@ type Transport struct {
 	advertise string
 	notifier  *notifier
 	counters  counters
+	sending   chan struct{} // holds a token for each snapshot that is being sent
 	refusals  logBudget
 
 	ctx    context.Context // ends with Close
@@ -42,10 +43,11 @@ type Transport struct {
 	peers     map[raft.NodeID]*peer
 	sources   map[raft.NodeID]*source
 	incoming  map[*link]struct{}
-	admitted  uint64  // incoming connections so far
-	strangers []*link // of incoming, those that have not introduced themselves, the oldest first
-	welcomed  int     // of incoming, those that have
-	snapshots int     // being received
+	admitted  uint64      // incoming connections so far
+	strangers []*link     // of incoming, those that have not introduced themselves, the oldest first
+	welcomed  int         // of incoming, those that have
+	transfers []*transfer // snapshots that are being received
+	finished  []finished  // the last ones that were, the oldest first
 }
 
 var _ raft.Transport = (*Transport)(nil)
@@ -82,6 +84,7 @@ func newTransport(listener net.Listener, security *security, opts Options) *Tran
 		listener:  listener,
 		advertise: opts.Advertise,
 		notifier:  newNotifier(),
+		sending:   make(chan struct{}, opts.MaxSnapshots),
 		peers:     map[raft.NodeID]*peer{},
 		sources:   map[raft.NodeID]*source{},
 		incoming:  map[*link]struct{}{},

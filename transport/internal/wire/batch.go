@@ -41,18 +41,21 @@ func AppendMessage(b []byte, m *raft.Message) []byte {
 // Batch decodes messages that arrived together, reusing its memory from one
 // batch to the next. It is not safe for concurrent use.
 //
-// The payloads are copied out of the buffer that they arrived in, those of a
-// message together, in pieces of at most 64 KiB or one entry. So a message
-// costs about one allocation, one without entries none, and an entry that
-// somebody keeps never keeps more than 64 KiB beside itself in memory.
+// The entries' data is copied out of the buffer that it arrived in when the batch
+// is complete, that of all messages together, in pieces of at most 64 KiB or one
+// entry. So nothing is allocated for a message, one piece for a batch or for each
+// 64 KiB of it, and an entry that somebody keeps never keeps more than 64 KiB
+// beside itself in memory.
 type Batch struct {
 	messages []raft.Message
 	entries  []raft.Entry // the messages' Entries are parts of it, as long as they fit
 	wanted   int          // entries in this batch
 	bytes    int          // that the batch takes in memory
+	detached int          // messages whose data has been copied
 }
 
-// Add decodes one message. It takes memory of at most a small multiple of
+// Add decodes one message, whose entries refer to payload until Messages is
+// called. It takes memory of at most a small multiple of
 // payload: a message of more entries than honest ones fit in its length is
 // refused. On an error the batch is as before.
 func (b *Batch) Add(payload []byte) error {
@@ -79,12 +82,18 @@ func (b *Batch) Add(payload []byte) error {
 	if len(m.Entries) == 0 {
 		m.Entries = nil
 	}
-	detach(m.Entries)
 	return nil
 }
 
+// Last returns the message that was added last, for a look at what it says
+// beside its entries.
+func (b *Batch) Last() *raft.Message { return &b.messages[len(b.messages)-1] }
+
 // Drop takes back the message that was added last.
-func (b *Batch) Drop() { b.messages = b.messages[:len(b.messages)-1] }
+func (b *Batch) Drop() {
+	b.messages = b.messages[:len(b.messages)-1]
+	b.detached = min(b.detached, len(b.messages))
+}
 
 // Full says that the batch holds about a megabyte or more, and should be
 // handed over before more is added: many small messages, too, take several
@@ -92,8 +101,13 @@ func (b *Batch) Drop() { b.messages = b.messages[:len(b.messages)-1] }
 func (b *Batch) Full() bool { return b.bytes >= fullBytes }
 
 // Messages returns the messages added since Reset. They and their Entries
-// slices are valid until the next Reset, the Data of entries for ever.
-func (b *Batch) Messages() []raft.Message { return b.messages }
+// slices are valid until the next Reset, the Data of entries for ever. The
+// payloads are not needed any more.
+func (b *Batch) Messages() []raft.Message {
+	detach(b.messages[b.detached:])
+	b.detached = len(b.messages)
+	return b.messages
+}
 
 // Reset empties the batch, and forgets what its messages referred to.
 func (b *Batch) Reset() {
@@ -107,33 +121,43 @@ func (b *Batch) Reset() {
 	if want := min(b.wanted, keptEntries); want > cap(b.entries) {
 		b.entries = make([]raft.Entry, 0, min(2*want, keptEntries))
 	}
-	b.wanted, b.bytes = 0, 0
+	b.wanted, b.bytes, b.detached = 0, 0, 0
 }
 
-// detach moves the entries' data out of the buffer that it was decoded from.
-func detach(entries []raft.Entry) {
-	for len(entries) > 0 {
-		n, size := 1, len(entries[0].Data)
-		for n < len(entries) && size+len(entries[n].Data) <= slabBytes {
-			size += len(entries[n].Data)
-			n++
+// detach moves the data of all entries out of the buffer that it was decoded
+// from.
+func detach(messages []raft.Message) {
+	var slab []byte
+	for i := range messages {
+		entries := messages[i].Entries
+		for j := range entries {
+			data := entries[j].Data
+			if len(data) == 0 {
+				continue
+			}
+			if len(data) > cap(slab)-len(slab) {
+				slab = make([]byte, 0, slabFor(messages[i:], j))
+			}
+			start := len(slab)
+			slab = append(slab, data...)
+			entries[j].Data = slab[start:len(slab):len(slab)]
 		}
-		if size > 0 {
-			move(entries[:n], make([]byte, 0, size))
-		}
-		entries = entries[n:]
 	}
 }
 
-// move copies the entries' data into slab, which has exactly the room.
-func move(entries []raft.Entry, slab []byte) {
-	for i := range entries {
-		data := entries[i].Data
-		if len(data) == 0 {
-			continue
+// slabFor returns how many bytes of data go together, from the first message's
+// entry j on.
+func slabFor(messages []raft.Message, j int) (size int) {
+	for i := range messages {
+		entries := messages[i].Entries[j:]
+		for k := range entries {
+			n := len(entries[k].Data)
+			if size > 0 && size+n > slabBytes {
+				return size
+			}
+			size += n
 		}
-		start := len(slab)
-		slab = append(slab, data...)
-		entries[i].Data = slab[start:len(slab):len(slab)]
+		j = 0
 	}
+	return size
 }

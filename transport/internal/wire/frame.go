@@ -13,16 +13,17 @@ type Kind uint8
 
 // The kinds of frames. Numbers are never reused.
 const (
-	KindHello   Kind = 1  // see Hello
-	KindWelcome Kind = 2  // see Welcome
-	KindMessage Kind = 3  // one encoded raftpb.Message
-	KindPing    Kind = 4  // the dialer is alive; empty
-	KindAlive   Kind = 5  // the listener is alive; uint64: bytes that it has read from this connection
-	KindOffset  Kind = 6  // uint64: where the snapshot's data is to start
-	KindChunk   Kind = 7  // a piece of the snapshot's data, not empty
-	KindEnd     Kind = 8  // all of the data has been sent; empty
-	KindAbort   Kind = 9  // the sender of the snapshot gives up; the reason, as text
-	KindResult  Kind = 10 // see Result
+	KindHello    Kind = 1  // see Hello
+	KindWelcome  Kind = 2  // see Welcome
+	KindMessage  Kind = 3  // one encoded raftpb.Message
+	KindPing     Kind = 4  // the dialer is alive; empty
+	KindAlive    Kind = 5  // the listener is alive; uint64: bytes that it has read from this connection
+	KindOffset   Kind = 6  // uint64: where the snapshot's data is to start
+	KindChunk    Kind = 7  // a piece of the snapshot's data, not empty
+	KindEnd      Kind = 8  // all of the data has been sent; empty
+	KindAbort    Kind = 9  // the sender of the snapshot gives up; the reason, as text
+	KindResult   Kind = 10 // see Result
+	KindTransfer Kind = 11 // uint64: a number that names a snapshot's transfer among those of the dialer
 )
 
 // Fixed parts of the protocol.
@@ -157,15 +158,21 @@ func (r *Reader) Fill(src io.Reader) (int, error) {
 }
 
 // makeRoom sees to it that buf has room after end: by moving what is left to
-// the front and, if that fills the buffer, by doubling it.
+// the front and, if that fills the buffer, by doubling it. A connection on
+// which little comes keeps the small buffer that it had while the limit was low,
+// until one read fills it.
 func (r *Reader) makeRoom() {
 	size := min(readerBytes, HeaderBytes+r.limit)
 	left := r.end - r.start
 	switch {
-	case left == 0 && len(r.buf) > readerKeptBytes, len(r.buf) < size:
+	case left == 0 && len(r.buf) > readerKeptBytes:
+		r.resize(size)
+	case len(r.buf) == 0:
 		r.resize(size)
 	case left == len(r.buf):
 		r.resize(2 * left)
+	case r.end == len(r.buf) && len(r.buf) < size:
+		r.resize(size)
 	default:
 		copy(r.buf, r.buf[r.start:r.end])
 	}

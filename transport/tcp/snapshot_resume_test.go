@@ -1,0 +1,552 @@
+package tcp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/transport/internal/wire"
+)
+
+// cuts are where the connections for snapshots are cut, one after the other.
+type cuts struct {
+	mu      sync.Mutex
+	written []int // bytes after the Hello that the sender can write, then it is cut
+	read    []int // the same of what the sender reads
+}
+
+// next takes where the next connection is cut. A connection that is cut nowhere
+// comes when there is no more.
+func (c *cuts) next() (written, read int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	take := func(list *[]int) int {
+		if len(*list) == 0 {
+			return 1 << 40
+		}
+		n := (*list)[0]
+		*list = (*list)[1:]
+		return n
+	}
+	return take(&c.written), take(&c.read)
+}
+
+// fragile is a connection that cuts look after, if it is for a snapshot.
+type fragile struct {
+	net.Conn
+	cuts    *cuts
+	hello   bool       // has been written
+	read    int        // bytes left until the cut, as is written
+	mu      sync.Mutex // a chunk and a ping may come together
+	written int
+}
+
+func (f *fragile) Write(b []byte) (int, error) {
+	if !f.hello {
+		f.hello = true
+		f.written, f.read = 1<<40, 1<<40
+		frame, _, err := wire.Parse(b, wire.MaxHandshakeBytes)
+		if err != nil {
+			return 0, err
+		}
+		if hello, err := wire.ParseHello(frame); err != nil || hello.Purpose != wire.ForSnapshot {
+			return f.Conn.Write(b)
+		}
+		f.written, f.read = f.cuts.next()
+		f.read += len(wire.AppendWelcome(nil, wire.Welcome{From: raft.Identity{Cluster: "test"}}))
+		return f.Conn.Write(b)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.written == 0 {
+		return 0, net.ErrClosed
+	}
+	n, err := f.Conn.Write(b[:min(len(b), f.written)])
+	if f.written -= n; f.written == 0 {
+		f.Conn.Close()
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+func (f *fragile) Read(b []byte) (int, error) {
+	if f.read == 0 {
+		f.Conn.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := f.Conn.Read(b[:min(len(b), f.read)])
+	f.read -= n
+	return n, err
+}
+
+// resumed sends data from node 1 to node 2 over connections that are cut, and
+// returns how often it was resumed.
+func resumed(t *testing.T, data []byte, c *cuts) uint64 {
+	network := newPipes()
+	network.wrap = func(_ int, conn net.Conn) (net.Conn, error) { return &fragile{Conn: conn, cuts: c}, nil }
+	a, b := network.pair(t, Options{})
+	got := b.acceptSnapshots()
+	m := snapshotOf(1, 2, data)
+	require.NoError(t, a.SendSnapshot(t.Context(), m, bytes.NewReader(data)))
+	r := receive(t, got)
+	require.NoError(t, r.err)
+	require.Equal(t, m, r.message)
+	require.True(t, bytes.Equal(data, r.data))
+	require.Empty(t, got, "the Handler was called once")
+	require.EqualValues(t, 1, a.Stats().SnapshotsSent)
+	require.EqualValues(t, 1, b.Stats().SnapshotsReceived)
+	require.Zero(t, b.Stats().SnapshotsFailed)
+	resumes := a.Stats().SnapshotsResumed
+	require.NoError(t, a.Close())
+	require.NoError(t, b.Close())
+	return resumes
+}
+
+// A transfer goes on wherever it was cut: at each boundary of a frame, and one
+// byte before and after it, and anywhere else.
+func TestASnapshotIsResumedWhereverItIsCut(t *testing.T) {
+	data := someData(2*wire.MaxChunkBytes + 1000)
+	const chunk = wire.HeaderBytes + wire.MaxChunkBytes
+	start := len(announcement(1, snapshotOf(1, 2, data)))
+	number := len(wire.AppendUint64(nil, wire.KindTransfer, 1))
+	last := start + 2*chunk + wire.HeaderBytes + 1000
+	end := last + wire.HeaderBytes
+	var places []int
+	for _, boundary := range []int{0, wire.HeaderBytes, number, number + wire.HeaderBytes, start, start + wire.HeaderBytes, start + chunk, start + 2*chunk, last, end} {
+		places = append(places, boundary-1, boundary, boundary+1)
+	}
+	for range 30 {
+		places = append(places, rand.N(end))
+	}
+	for _, place := range places {
+		if place < 0 || place > end {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			resumes := resumed(t, data, &cuts{written: []int{place}})
+			if place < start {
+				require.Zero(t, resumes, place)
+			} else if place > start+wire.HeaderBytes && place < end {
+				require.EqualValues(t, 1, resumes, place)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) { // several times
+			again := rand.N(chunk)
+			resumed(t, data, &cuts{written: []int{place, again, again / 2, start, 0}})
+		})
+	}
+}
+
+// What the receiver says may be cut off, too: its offset, and its result.
+func TestASnapshotIsResumedWhereverTheAnswerIsCut(t *testing.T) {
+	data := someData(wire.MaxChunkBytes + 1)
+	offset := len(wire.AppendUint64(nil, wire.KindOffset, 0))
+	result := len(wire.AppendResult(nil, wire.Result{Accepted: true}))
+	for place := range offset + result {
+		synctest.Test(t, func(t *testing.T) { resumed(t, data, &cuts{read: []int{place, place}}) })
+	}
+}
+
+// Data that takes longer than PeerTimeout, at either end, is no silence.
+func TestASlowSnapshotIsNoSilence(t *testing.T) {
+	for name, pause := range map[string]struct{ write, read time.Duration }{
+		"slow sender":   {4 * DefaultPeerTimeout, 0},
+		"slow receiver": {0, 4 * DefaultPeerTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newPipes().pair(t, Options{})
+				data := someData(5 * wire.MaxChunkBytes)
+				b.onSnapshot = func(_ raft.Message, body io.Reader) error {
+					got := make([]byte, len(data))
+					for part := got; len(part) > 0; part = part[wire.MaxChunkBytes:] {
+						time.Sleep(pause.read)
+						if _, err := io.ReadFull(body, part[:wire.MaxChunkBytes]); err != nil {
+							return err
+						}
+					}
+					if !bytes.Equal(data, got) {
+						return errors.New("other data")
+					}
+					_, err := io.Copy(io.Discard, body)
+					return err
+				}
+				body := bytes.NewReader(data)
+				require.NoError(t, a.SendSnapshot(t.Context(), snapshotOf(1, 2, data), &slowBody{body, body, pause.write}))
+				require.Zero(t, a.Stats().SnapshotsResumed, "on one connection")
+				require.NoError(t, a.Close())
+				require.NoError(t, b.Close())
+			})
+		})
+	}
+}
+
+// slowBody pauses before each read.
+type slowBody struct {
+	io.Seeker
+	io.Reader
+	pause time.Duration
+}
+
+func (s *slowBody) Read(b []byte) (int, error) {
+	time.Sleep(s.pause)
+	return s.Reader.Read(b)
+}
+
+// interrupted starts a transfer from node 1 to node 2 and returns when some of
+// the data has arrived and the rest waits for the reader to be let go on.
+func interrupted(t *testing.T, network *pipes, a, b *node, data []byte) (sent, got chan error, goOn func()) {
+	sent, got = make(chan error, 1), make(chan error, 1)
+	reading, hold := make(chan struct{}), make(chan struct{})
+	b.onSnapshot = func(_ raft.Message, body io.Reader) error {
+		if _, err := io.CopyN(io.Discard, body, 100); err != nil {
+			return err
+		}
+		close(reading)
+		<-hold
+		_, err := io.Copy(io.Discard, body)
+		got <- err
+		return err
+	}
+	go func() { sent <- a.SendSnapshot(context.Background(), snapshotOf(1, 2, data), bytes.NewReader(data)) }()
+	receive(t, reading)
+	return sent, got, sync.OnceFunc(func() { close(hold) })
+}
+
+// refuse has no connections made any more.
+func (n *pipes) refuse() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wrap = func(int, net.Conn) (net.Conn, error) { return nil, errors.New("no route") }
+}
+
+func TestASenderThatDiesIsWaitedForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		_, got, goOn := interrupted(t, network, a, b, someData(1<<20))
+		began := time.Now()
+		require.NoError(t, a.Close())
+		goOn()
+		require.ErrorIs(t, receive(t, got), errSenderGone)
+		require.Equal(t, b.opts.resumeTime(), time.Since(began))
+		require.NoError(t, b.Close())
+	})
+}
+
+// Who cancels says so, and is not waited for.
+func TestACancelledSnapshotIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		got := make(chan error, 1)
+		read := make(chan struct{})
+		b.onSnapshot = func(_ raft.Message, body io.Reader) error {
+			_, err := io.ReadFull(body, make([]byte, 1))
+			require.NoError(t, err)
+			close(read)
+			_, err = io.Copy(io.Discard, body)
+			got <- err
+			return err
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-read; cancel() }()
+		began := time.Now()
+		m := snapshotOf(1, 2, nil)
+		endless := bodyFunc(func(p []byte) (int, error) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Millisecond): // virtual
+			}
+			return len(p), nil
+		})
+		m.Snapshot.Size = 1 << 40
+		require.ErrorIs(t, a.SendSnapshot(ctx, m, endless), context.Canceled)
+		require.ErrorIs(t, receive(t, got), errAborted)
+		require.Less(t, time.Since(began), b.opts.resumeTime()/4)
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	})
+}
+
+func TestAReceiverThatIsGoneIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		sent, got, goOn := interrupted(t, network, a, b, someData(1<<20))
+		network.refuse()
+		began := time.Now()
+		network.cut()
+		goOn()
+		require.ErrorContains(t, <-sent, "could not be resumed")
+		require.Greater(t, time.Since(began), b.opts.resumeTime())
+		require.Less(t, time.Since(began), b.opts.resumeTime()+DefaultPeerTimeout)
+		require.ErrorIs(t, receive(t, got), errSenderGone)
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	})
+}
+
+// A receiver that was started anew gets all of it, from the start.
+func TestAReceiverThatRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		data := someData(1 << 20)
+		sent, got, goOn := interrupted(t, network, a, b, data)
+		closed := make(chan error)
+		go func() { closed <- b.Close() }()
+		synctest.Wait()
+		goOn()
+		require.NoError(t, <-closed)
+		require.Error(t, receive(t, got))
+		b = network.listenNode(t, 2, "10.0.0.2:7000", Options{})
+		whole := b.acceptSnapshots()
+		b.start(t)
+		require.NoError(t, receive(t, sent))
+		require.True(t, bytes.Equal(data, receive(t, whole).data))
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	})
+}
+
+// The receiver is given another address, or forgotten, while it is sent a
+// snapshot.
+func TestThePeerChangesDuringASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		data := someData(1 << 20)
+		sent, got, goOn := interrupted(t, network, a, b, data)
+		moved := network.listenNode(t, 2, "10.0.0.22:7000", Options{})
+		whole := moved.acceptSnapshots()
+		moved.start(t)
+		a.SetPeer(2, moved.addr())
+		require.NoError(t, receive(t, sent))
+		require.True(t, bytes.Equal(data, receive(t, whole).data))
+		goOn()
+		require.ErrorIs(t, receive(t, got), errSenderGone)
+
+		sent, got, goOn = interrupted(t, network, a, moved, data)
+		began := time.Now()
+		a.SetPeer(2, "")
+		require.ErrorIs(t, receive(t, sent), ErrUnknownPeer)
+		require.Less(t, time.Since(began), 2*minBackoff)
+		goOn()
+		require.ErrorIs(t, receive(t, got), errSenderGone)
+		for _, n := range []*node{a, b, moved} {
+			require.NoError(t, n.Close())
+		}
+	})
+}
+
+func TestSnapshotsSentAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{MaxSnapshots: 1})
+		other := network.listenNode(t, 3, "10.0.0.3:7000", Options{}).start(t)
+		a.SetPeer(3, other.addr())
+		whole := other.acceptSnapshots()
+		sent, got, goOn := interrupted(t, network, a, b, someData(1<<20))
+		second := make(chan error, 1)
+		go func() {
+			second <- a.SendSnapshot(context.Background(), snapshotOf(1, 3, nil), bytes.NewReader(nil))
+		}()
+		ctx, cancel := context.WithCancel(t.Context())
+		third := make(chan error, 1)
+		go func() { third <- a.SendSnapshot(ctx, snapshotOf(1, 3, nil), bytes.NewReader(nil)) }()
+		synctest.Wait()
+		require.Empty(t, whole)
+		cancel()
+		require.ErrorIs(t, receive(t, third), context.Canceled)
+		goOn()
+		require.NoError(t, receive(t, sent))
+		require.NoError(t, receive(t, got))
+		require.NoError(t, receive(t, second))
+		receive(t, whole)
+		for _, n := range []*node{a, b, other} {
+			require.NoError(t, n.Close())
+		}
+	})
+}
+
+// snapshotStranger is a stranger that sends a snapshot.
+type snapshotStranger struct {
+	*stranger
+	link *link
+}
+
+// announced returns one that has announced a snapshot.
+func announced(t testing.TB, b *node, number uint64, m raft.Message) *snapshotStranger {
+	s := &snapshotStranger{stranger: introduced(t, b, wire.ForSnapshot)}
+	s.link = newLink(s)
+	s.link.reader.SetLimit(wire.MaxControlBytes)
+	s.say(announcement(number, m))
+	return s
+}
+
+// said returns the frame that comes next, signs of life aside.
+func (s *snapshotStranger) said(t testing.TB) wire.Frame {
+	for {
+		f, err := s.link.next(patience)
+		require.NoError(t, err)
+		if f.Kind != wire.KindAlive {
+			return f
+		}
+	}
+}
+
+func (s *snapshotStranger) saysOffset(t testing.TB, want uint64) {
+	t.Helper()
+	f := s.said(t)
+	require.Equal(t, wire.KindOffset, f.Kind)
+	offset, err := wire.Uint64(f.Payload)
+	require.NoError(t, err)
+	require.Equal(t, want, offset)
+}
+
+func (s *snapshotStranger) saysResult(t testing.TB) wire.Result {
+	t.Helper()
+	f := s.said(t)
+	require.Equal(t, wire.KindResult, f.Kind)
+	r, err := wire.ParseResult(f.Payload)
+	require.NoError(t, err)
+	return r
+}
+
+// A transfer is known by its number and its message. One that another has taken
+// the place of is over, and so is one that has a result.
+func TestATransferIsNotMixedWithAnother(t *testing.T) {
+	b := startNode(t, 2, Options{})
+	got := b.acceptSnapshots()
+	data := []byte("some data")
+	m := snapshotOf(1, 2, data)
+	chunk := func(from, to int) []byte { return wire.AppendFrame(nil, wire.KindChunk, data[from:to]) }
+
+	first := announced(t, b, 7, m)
+	first.saysOffset(t, 0)
+	first.say(chunk(0, 4))
+	waitFor(t, "arrived", func() bool { return b.transferred(7) == 4 })
+
+	// The same sender, on another connection, while the first one seems well.
+	again := announced(t, b, 7, m)
+	again.saysOffset(t, 4)
+	first.hears()
+	again.say(chunk(4, 6))
+	waitFor(t, "arrived", func() bool { return b.transferred(7) == 6 })
+
+	// The number of one, and the message of another.
+	other := m
+	other.Snapshot = &raft.Snapshot{Index: 11, Term: 1, Size: uint64(len(data))}
+	mixed := announced(t, b, 7, other)
+	mixed.hears()
+	waitFor(t, "refused", func() bool { return b.Stats().Garbage == 1 })
+
+	// Another one, when the sender of the first one is not there.
+	again.Close()
+	waitFor(t, "detached", func() bool { return !b.connected(7) })
+	second := announced(t, b, 8, other)
+	second.saysOffset(t, 0)
+	require.ErrorIs(t, receive(t, got).err, errSuperseded)
+
+	// The first one does not come back.
+	stale := announced(t, b, 7, m)
+	require.Equal(t, wire.Result{Reason: errSuperseded.Error()}, stale.saysResult(t))
+
+	second.say(append(chunk(0, len(data)), wire.AppendFrame(nil, wire.KindEnd, nil)...))
+	require.Equal(t, wire.Result{Accepted: true}, second.saysResult(t))
+	require.Equal(t, data, receive(t, got).data)
+	late := announced(t, b, 8, other) // had not heard
+	require.Equal(t, wire.Result{Accepted: true}, late.saysResult(t))
+	require.Empty(t, got)
+}
+
+// connected reports whether a transfer has a connection.
+func (n *node) connected(number uint64) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, tr := range n.transfers {
+		if tr.id.number == number {
+			return tr.connected()
+		}
+	}
+	return false
+}
+
+// transferred returns how many bytes of a transfer have arrived.
+func (n *node) transferred(number uint64) uint64 {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, tr := range n.transfers {
+		if tr.id.number == number {
+			return tr.has()
+		}
+	}
+	return 0
+}
+
+// A new leader need not wait for the old one, which died while it sent.
+func TestATransferWithoutItsSenderYields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		other := network.listenNode(t, 3, "10.0.0.3:7000", Options{}).start(t)
+		other.SetPeer(2, b.addr())
+		_, got, goOn := interrupted(t, network, a, b, someData(1<<20))
+		require.NoError(t, a.Close())
+		goOn()
+		synctest.Wait()
+		whole := b.acceptSnapshots()
+		began := time.Now()
+		data := someData(1000)
+		require.NoError(t, other.SendSnapshot(t.Context(), snapshotOf(3, 2, data), bytes.NewReader(data)))
+		require.Zero(t, time.Since(began))
+		require.ErrorIs(t, receive(t, got), errSuperseded)
+		require.Equal(t, data, receive(t, whole).data)
+		require.NoError(t, other.Close())
+		require.NoError(t, b.Close())
+	})
+}
+
+// What was still on its way on a connection that has been replaced comes again,
+// from the offset that was stated on the new one.
+func TestAReplacedConnectionBringsNothing(t *testing.T) {
+	b := listenNode(t, 2, Options{})
+	tr := &transfer{t: b.Transport, message: snapshotOf(1, 2, someData(10)), changed: make(chan struct{}, 1)}
+	older, _ := pipeLink(t, 1)
+	newer, _ := pipeLink(t, 2)
+	first, offset := tr.attach(older)
+	require.Zero(t, offset)
+	chunk := wire.Frame{Kind: wire.KindChunk, Payload: someData(4)}
+	got, _, err := tr.take(first, chunk)
+	require.NoError(t, err)
+	require.Len(t, got, 4)
+	second, offset := tr.attach(newer)
+	require.EqualValues(t, 4, offset)
+	got, _, err = tr.take(first, chunk)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.EqualValues(t, 4, tr.has())
+
+	overtaken, _ := tr.attach(older)
+	require.Nil(t, overtaken, "a newer one is there")
+	tr.detach(first, io.EOF)
+	require.Same(t, second, tr.current, "that was another one")
+}
+
+// bodyFunc reads from wherever it is.
+type bodyFunc func(p []byte) (int, error)
+
+func (f bodyFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (f bodyFunc) Seek(int64, int) (int64, error) { return 0, nil }
