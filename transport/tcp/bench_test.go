@@ -191,8 +191,8 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 }
 
-// In the steady state nothing is allocated to send, and to receive one slab
-// for all the entries that arrive together.
+// In the steady state nothing is allocated for a message, sent or received:
+// only the data of entries, for a batch together or 64 KiB of it.
 func TestSteadyStateAllocations(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -200,6 +200,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 		want    float64 // allocations for a message, sent and received
 	}{
 		{"without entries", heartbeat(1, 2, 1), 0},
+		{"urgent", requestVote(1, 2, 1), 0},
 		{"with entries", appendEntries(1, 2, 128, 128, 128), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

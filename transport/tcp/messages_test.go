@@ -124,7 +124,9 @@ func TestMessagesOfOneReadAreDeliveredTogether(t *testing.T) {
 	}
 	a.Send(batch)
 	b.start(t)
-	require.Equal(t, 500, receive(t, calls))
+	first := receive(t, calls) // what fits in the buffer of an idle connection
+	require.Less(t, first, 50)
+	require.Equal(t, 500, first+receive(t, calls))
 	waitFor(t, "counted", func() bool { return a.Stats().Writes == 1 })
 }
 

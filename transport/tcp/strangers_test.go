@@ -207,7 +207,7 @@ func TestSmallMessagesAreDeliveredInBatches(t *testing.T) {
 			stream = append(stream, message(heartbeat(1, 2, i))...)
 		}
 		go io.Copy(io.Discard, conn)
-		conn.Write(stream)
+		go conn.Write(stream)
 		for range n + 1 {
 			receive(t, b.messages)
 		}

@@ -39,6 +39,14 @@ import (
 	"github.com/seed-6281cb22/raft"
 )
 
+// The clusters that the suite's nodes belong to, the second one where a check
+// is about strangers. Node ids are 1 to 9. Whoever issues certificates for
+// nodes needs to know.
+const (
+	Cluster      = "transporttest"
+	OtherCluster = "another cluster"
+)
+
 // Network is where the transports of one check find each other.
 type Network struct {
 	// Open makes a transport for a node, which is not started, and returns

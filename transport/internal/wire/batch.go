@@ -10,7 +10,6 @@ import (
 // keeps in memory beside its own data.
 const (
 	slabBytes    = 64 << 10
-	smallBytes   = slabBytes / 4 // larger data has a piece of its own
 	keptMessages = 2048
 	keptEntries  = 4096
 )
@@ -42,23 +41,23 @@ func AppendMessage(b []byte, m *raft.Message) []byte {
 // Batch decodes messages that arrived together, reusing its memory from one
 // batch to the next. It is not safe for concurrent use.
 //
-// The entries' data is copied out of the buffer that it arrived in by Messages,
-// that of all messages together, in pieces of at most 64 KiB or one entry. So
-// many small messages cost few allocations, those without entries none, and an
-// entry that somebody keeps never keeps more than 64 KiB beside itself in
-// memory.
+// The entries' data is copied out of the buffer that it arrived in when the batch
+// is complete, that of all messages together, in pieces of at most 64 KiB or one
+// entry. So nothing is allocated for a message, one piece for a batch or for each
+// 64 KiB of it, and an entry that somebody keeps never keeps more than 64 KiB
+// beside itself in memory.
 type Batch struct {
 	messages []raft.Message
-	detached int          // messages whose data has been copied
 	entries  []raft.Entry // the messages' Entries are parts of it, as long as they fit
 	wanted   int          // entries in this batch
 	bytes    int          // that the batch takes in memory
+	detached int          // messages whose data has been copied
 }
 
-// Add decodes one message. It takes memory of at most a small multiple of
+// Add decodes one message, whose entries refer to payload until Messages is
+// called. It takes memory of at most a small multiple of
 // payload: a message of more entries than honest ones fit in its length is
-// refused. On an error the batch is as before. payload must not change before
-// Messages has been called.
+// refused. On an error the batch is as before.
 func (b *Batch) Add(payload []byte) error {
 	n, used := len(b.messages), len(b.entries)
 	if n < cap(b.messages) {
@@ -86,8 +85,8 @@ func (b *Batch) Add(payload []byte) error {
 	return nil
 }
 
-// Last returns the message that was added last, which is the batch's and valid
-// as long as its payload. There must be one.
+// Last returns the message that was added last, for a look at what it says
+// beside its entries.
 func (b *Batch) Last() *raft.Message { return &b.messages[len(b.messages)-1] }
 
 // Drop takes back the message that was added last.
@@ -102,7 +101,8 @@ func (b *Batch) Drop() {
 func (b *Batch) Full() bool { return b.bytes >= fullBytes }
 
 // Messages returns the messages added since Reset. They and their Entries
-// slices are valid until the next Reset, the Data of entries for ever.
+// slices are valid until the next Reset, the Data of entries for ever. The
+// payloads are not needed any more.
 func (b *Batch) Messages() []raft.Message {
 	detach(b.messages[b.detached:])
 	b.detached = len(b.messages)
@@ -121,38 +121,43 @@ func (b *Batch) Reset() {
 	if want := min(b.wanted, keptEntries); want > cap(b.entries) {
 		b.entries = make([]raft.Entry, 0, min(2*want, keptEntries))
 	}
-	b.detached, b.wanted, b.bytes = 0, 0, 0
+	b.wanted, b.bytes, b.detached = 0, 0, 0
 }
 
-// detach moves the entries' data out of the buffers that it was decoded from.
+// detach moves the data of all entries out of the buffer that it was decoded
+// from.
 func detach(messages []raft.Message) {
-	left := 0 // bytes of small data
-	for i := range messages {
-		for j := range messages[i].Entries {
-			if n := len(messages[i].Entries[j].Data); n <= smallBytes {
-				left += n
-			}
-		}
-	}
 	var slab []byte
 	for i := range messages {
 		entries := messages[i].Entries
 		for j := range entries {
 			data := entries[j].Data
-			switch n := len(data); {
-			case n == 0:
+			if len(data) == 0 {
 				continue
-			case n > smallBytes:
-				entries[j].Data = make([]byte, n)
-				copy(entries[j].Data, data)
-				continue
-			case n > cap(slab)-len(slab):
-				slab = make([]byte, 0, min(left, slabBytes))
 			}
-			left -= len(data)
+			if len(data) > cap(slab)-len(slab) {
+				slab = make([]byte, 0, slabFor(messages[i:], j))
+			}
 			start := len(slab)
 			slab = append(slab, data...)
 			entries[j].Data = slab[start:len(slab):len(slab)]
 		}
 	}
+}
+
+// slabFor returns how many bytes of data go together, from the first message's
+// entry j on.
+func slabFor(messages []raft.Message, j int) (size int) {
+	for i := range messages {
+		entries := messages[i].Entries[j:]
+		for k := range entries {
+			n := len(entries[k].Data)
+			if size > 0 && size+n > slabBytes {
+				return size
+			}
+			size += n
+		}
+		j = 0
+	}
+	return size
 }

@@ -158,15 +158,21 @@ func (r *Reader) Fill(src io.Reader) (int, error) {
 }
 
 // makeRoom sees to it that buf has room after end: by moving what is left to
-// the front and, if that fills the buffer, by doubling it.
+// the front and, if that fills the buffer, by doubling it. A connection on
+// which little comes keeps the small buffer that it had while the limit was low,
+// until one read fills it.
 func (r *Reader) makeRoom() {
 	size := min(readerBytes, HeaderBytes+r.limit)
 	left := r.end - r.start
 	switch {
-	case left == 0 && len(r.buf) > readerKeptBytes, len(r.buf) < size:
+	case left == 0 && len(r.buf) > readerKeptBytes:
+		r.resize(size)
+	case len(r.buf) == 0:
 		r.resize(size)
 	case left == len(r.buf):
 		r.resize(2 * left)
+	case r.end == len(r.buf) && len(r.buf) < size:
+		r.resize(size)
 	default:
 		copy(r.buf, r.buf[r.start:r.end])
 	}
