@@ -119,6 +119,7 @@ func (m *Message) UnmarshalWithin(b []byte, limit int) error {
 // again replaces the earlier value; but entries are appended, and snapshots
 // merged. Of both, limit bytes are allowed.
 func (m *Message) merge(b []byte, limit int) error {
+	maxEntries := limit / entryBytes
 	for i := 0; i < len(b); {
 		tag, v, end := readField(b, i)
 		if end < 0 {
@@ -161,7 +162,7 @@ func (m *Message) merge(b []byte, limit int) error {
 			if n == cap(m.Entries) {
 				more = countFields(b, i, entriesTag)
 			}
-			if n+more > limit/entryBytes {
+			if n+more > maxEntries {
 				return malformed("Message", i, faultLimit)
 			}
 			if n == cap(m.Entries) {

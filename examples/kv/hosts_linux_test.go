@@ -18,8 +18,8 @@ import (
 	"github.com/seed-6281cb22/raft/internal/netns"
 )
 
-// Five hosts with a network between them that breaks in all ways that a network
-// can, and hosts that crash, while clients write, read and compare-and-swap
+// Five hosts, which talk by mutual TLS, with a network between them that breaks
+// in all ways that a network can, and hosts that crash, while clients write, read and compare-and-swap
 // through all of them. Whatever is left of a majority goes on each time; once
 // the network is whole each host serves again; and in the end the clients' whole
 // history is linearizable, and the hosts have the same state.
@@ -111,7 +111,7 @@ func TestHosts(t *testing.T) {
 		h.clients.waitForMore(h.except(mover), 10)
 		h.start(mover)
 	})
-	h.shaped("narrow cables that lose what does not fit", "tbf rate 4mbit burst 16kb latency 20ms")
+	h.shaped("narrow cables, which lose what does not fit", "tbf rate 2mbit burst 3kb limit 3kb")
 	h.shaped("delay and loss on all ways", "netem delay 10ms 5ms loss 2%")
 	h.verify()
 }
@@ -134,8 +134,14 @@ func startHosts(t *testing.T, n int) *hosts {
 	dir, err := os.MkdirTemp("", "kv-hosts-") // t.TempDir's are too long for a socket's path
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	list := strings.Join(peers, ",")
+	founders, err := parsePeers(list)
+	require.NoError(t, err)
+	authority := newAuthority(t, dir)
 	for i := range n {
-		h.nodes = append(h.nodes, newHostProcess(t, h.net, i+1, strings.Join(peers, ","), dir))
+		p := newHostProcess(t, h.net, i+1, list, dir)
+		p.args = append(p.args, authority.flags(raft.Identity{Cluster: clusterName(founders), Node: p.id})...)
+		h.nodes = append(h.nodes, p)
 		h.start(i + 1)
 	}
 	waitForLeader(t, h.nodes)
@@ -191,7 +197,7 @@ func (h *hosts) shaped(name, discipline string) {
 			return
 		}
 	}
-	h.step(name, func() { h.clients.waitForMore(h.nodes, 100) })
+	h.step(name, func() { h.clients.waitForMore(h.nodes, 400) })
 	for i := range h.nodes {
 		h.net.Unshape(i + 1)
 	}

@@ -29,6 +29,7 @@ type serveOptions struct {
 	listen          string // "": at the node's own address
 	http            string
 	data            string
+	tls             tcp.TLSFiles // all empty: none
 	rejoin          bool
 	join            string // the address of a node that is not among peers
 	snapshotEntries int64
@@ -49,6 +50,9 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 	flags.StringVar(&o.listen, "listen", "", "`address` to listen at for the others, like :7001; default: this node's own in -peers or -join")
 	flags.StringVar(&o.http, "http", "", "`address` of the HTTP API, like :8001, or unix:PATH")
 	flags.StringVar(&o.data, "data", "", "`directory` of this node's log and snapshots")
+	flags.StringVar(&o.tls.Certificate, "tls-cert", "", "`file` with this node's certificate, for mutual TLS with the others")
+	flags.StringVar(&o.tls.Key, "tls-key", "", "`file` with the key of -tls-cert")
+	flags.StringVar(&o.tls.Authorities, "tls-ca", "", "`file` with the certificates of those who vouch for the others")
 	flags.BoolVar(&o.rejoin, "rejoin", false, "this node has been a member and its data is lost: take it all from the others")
 	flags.StringVar(&o.join, "join", "", "this node is not among -peers: it waits at this `address` until the leader is told, PUT /members/ID, to add it")
 	flags.Int64Var(&o.snapshotEntries, "snapshot-entries", raft.DefaultSnapshotEntries, "take a snapshot after so many `entries`")
@@ -97,6 +101,9 @@ func parseServeFlags(args []string, stderr io.Writer) (serveOptions, error) {
 	}
 	if o.data == "" {
 		return o, errors.New("-data: is required")
+	}
+	if o.tls != (tcp.TLSFiles{}) && (o.tls.Certificate == "" || o.tls.Key == "" || o.tls.Authorities == "") {
+		return o, errors.New("-tls-cert, -tls-key, -tls-ca: all three or none")
 	}
 	if o.snapshotEntries <= 0 {
 		return o, errors.New("-snapshot-entries: must be positive")
@@ -169,7 +176,11 @@ func serve(ctx context.Context, o serveOptions, stderr io.Writer) error {
 	defer listener.Close()
 	address := o.address()
 	logger := newLogger(stderr)
-	transport, err := tcp.Listen(cmp.Or(o.listen, address), tcp.Options{Advertise: address, Logger: logger})
+	options := tcp.Options{Advertise: address, Logger: logger}
+	if o.tls != (tcp.TLSFiles{}) {
+		options.TLSFiles = &o.tls
+	}
+	transport, err := tcp.Listen(cmp.Or(o.listen, address), options)
 	if err != nil {
 		return fmt.Errorf("cannot listen for the others: %w", err)
 	}

@@ -66,6 +66,7 @@ func TestParseServeFlagsRefuses(t *testing.T) {
 		{"a bad http", "-http=8001", `-http: "8001" is not host:port`},
 		{"a bad listen", "-listen=7001", `-listen: "7001" is not host:port`},
 		{"no data", "-data=", "-data: is required"},
+		{"a key without certificate", "-tls-key=k", "-tls-cert, -tls-key, -tls-ca: all three or none"},
 		{"no snapshots", "-snapshot-entries=0", "-snapshot-entries: must be positive"},
 		{"an unknown flag", "-nonsense=1", "flag provided but not defined: -nonsense"},
 		{"an argument", "extra", `unexpected argument "extra"`},
@@ -93,7 +94,7 @@ func TestRunUsage(t *testing.T) {
 	stderr.Reset()
 	_, err := parseServeFlags([]string{"-h"}, &stderr)
 	require.ErrorIs(t, err, flag.ErrHelp)
-	for _, name := range []string{"-id", "-peers", "-listen", "-http", "-data", "-rejoin", "-snapshot-entries"} {
+	for _, name := range []string{"-id", "-peers", "-listen", "-http", "-data", "-rejoin", "-snapshot-entries", "-tls-cert", "-tls-key", "-tls-ca"} {
 		require.Contains(t, stderr.String(), name)
 	}
 }

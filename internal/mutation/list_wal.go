@@ -30,7 +30,7 @@ var walWrites = []Mutation{
 		ID: "W2", File: "storage/wal/writer.go", Func: "Log.rotate",
 		Find: "if l.durableLSN+1 != l.nextLSN {", Replace: "if false {",
 		Wrong: "no fsync of a segment before the next one says where it ends",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./storage/wal", "TestScenarioW1IdleFrame")},
 	},
 	{
 		ID: "W3", File: "storage/wal/segment.go", Func: "Log.newSegment",
@@ -58,7 +58,7 @@ var walWrites = []Mutation{
 	},
 	{
 		ID: "W7", File: "storage/wal/segment.go", Func: "Log.checkpoint",
-		Find: "if s.live > 0 {", Replace: "if false {",
+		Find: "if s.live > 0 {", Replace: "if s.live < 0 {",
 		Wrong: "segments that hold entries still needed are recycled",
 		By:    []*Engine{Stack},
 	},
@@ -171,7 +171,7 @@ var walRecovery = []Mutation{
 	},
 	{
 		ID: "M37d", File: "storage/wal/replay.go", Func: "replay.run",
-		Find: "end, durable = next.prevEnd, next.prevLSN", Replace: "end, durable = next.prevEnd, 0",
+		Find: "durable = l.chain[i+1].header.prevLSN", Replace: "durable = 0",
 		Wrong: "damage in a sealed segment is no damage (W4)",
 		By:    []*Engine{Stack},
 	},
@@ -227,7 +227,7 @@ var walRecovery = []Mutation{
 		ID: "W37", File: "storage/wal/replay.go", Func: "replay.run",
 		Find: "l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable", Replace: "l.nextLSN, l.durableLSN, l.statedLSN = w.highestLSN+1, w.highestLSN, w.highestLSN",
 		Wrong: "what is read from the page cache counts as durable",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./storage/wal", "TestScenarioW6PageCache")},
 	},
 	{
 		ID: "W38", File: "storage/wal/open.go", Func: "Log.recover",

@@ -46,5 +46,6 @@ type Budget struct {
 
 // All returns all mutations, in the order of the table.
 func All() []Mutation {
-	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, leases, priorities, marks, window, forwards, outcomes, sessions, walWrites, walRecovery)
+	return slices.Concat(elections, commits, acknowledgements, memberships, memberCalls, snapshots, reads, leases, priorities, marks, window, forwards, outcomes, sessions, walWrites, walRecovery,
+		walBatches, walGroups, walSegments, walReplay, walOpen, walReads, walSnapshots, walInspection)
 }

@@ -158,17 +158,18 @@ func (n *Network) Move(host int) (address string) {
 	return h.address
 }
 
-// Shape sends all that a host sends through a queueing discipline of the kernel
-// (see tc(8)), like "netem delay 20ms loss 1%" or "tbf rate 1mbit burst 8kb
-// latency 50ms". The error says that the kernel has none of that name.
+// Shape sends all that is for a host through a queueing discipline of the kernel
+// (see tc(8)), like "netem delay 20ms loss 1%" or "tbf rate 1mbit burst 3kb
+// limit 3kb". It is the switch's: no sender knows how full the queue is. The
+// error says that the kernel has none of that name.
 func (n *Network) Shape(host int, discipline string) error {
-	return run("", "tc", append([]string{"-n", n.hosts[host-1].name, "qdisc", "replace", "dev", cable, "root"}, strings.Fields(discipline)...)...)
+	return run("", "tc", append([]string{"-n", n.bridge(), "qdisc", "replace", "dev", port(host), "root"}, strings.Fields(discipline)...)...)
 }
 
 // Unshape undoes Shape.
 func (n *Network) Unshape(host int) {
 	n.t.Helper()
-	require.NoError(n.t, run("", "tc", "-n", n.hosts[host-1].name, "qdisc", "del", "dev", cable, "root"))
+	require.NoError(n.t, run("", "tc", "-n", n.bridge(), "qdisc", "del", "dev", port(host), "root"))
 }
 
 func (n *Network) bridge() string { return n.prefix + "switch" }

@@ -158,11 +158,11 @@ func TestShape(t *testing.T) {
 	n := New(t, 2)
 	one, two := startPeer(t, n, 1), startPeer(t, n, 2)
 	require.ErrorContains(t, n.Shape(1, "nonesuch"), "nonesuch")
-	if err := n.Shape(1, "netem loss 100%"); err != nil {
+	if err := n.Shape(2, "netem loss 100%"); err != nil {
 		t.Skipf("no netem in this kernel: %v", err)
 	}
 	one.send(n.Address(2), "lost")
-	n.Unshape(1)
+	n.Unshape(2)
 	one.send(n.Address(2), "not lost")
 	require.Equal(t, n.Address(1)+": not lost", two.next())
 }

@@ -149,6 +149,9 @@ func TestCacheBound(t *testing.T) {
 			for oldest := c.chunks[0]; c.chunks[0] == oldest && each < size; { // until it has made room
 				off += int64(each) + 100
 				c.put(1, off, b)
+				if len(c.chunks) > c.maxChunks {
+					break
+				}
 			}
 			require.LessOrEqual(t, c.memory(), size)
 			if each == 1 {
@@ -217,6 +220,18 @@ func TestCacheIsFIFO(t *testing.T) {
 	require.Greater(t, misses, 200)
 	for _, k := range c.chunks {
 		require.Zero(t, k.readers)
+	}
+}
+
+// The same offsets of two segments are told apart.
+func TestCacheTellsSegmentsApart(t *testing.T) {
+	c := newCache(minCacheBytes)
+	c.put(1, 100, bytes.Repeat([]byte{1}, 50))
+	c.put(3, 400, bytes.Repeat([]byte{3}, 50))
+	require.Equal(t, bytes.Repeat([]byte{1}, 10), c.read([]location{{1, 110, 10}}))
+	require.Equal(t, bytes.Repeat([]byte{3}, 10), c.read([]location{{3, 410, 10}}))
+	for _, at := range []location{{2, 110, 10}, {3, 110, 10}, {1, 410, 10}, {1, 145, 10}, {1, 95, 10}, {4, 410, 10}} {
+		require.Nil(t, c.read([]location{at}), "%v", at)
 	}
 }
 

@@ -42,6 +42,12 @@ func (l *docLog) snapshots(files map[string][]byte) {
 		if base, ok := strings.CutSuffix(name, ".snapshot"); ok && len(base) == 50 {
 			group, _ := strconv.ParseUint(base[:16], 16, 64)
 			newest[group] = name
+			if l.groups[group] == nil { // the log has no record of it
+				l.groups[group] = &docGroup{id: group, first: 1}
+				if l.broken {
+					l.groups[group].lose("all of it may be missing")
+				}
+			}
 		}
 	}
 	for _, g := range l.groups {

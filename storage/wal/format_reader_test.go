@@ -281,7 +281,7 @@ func (r *docRun) compareAll() (refused int) {
 // And in logs that live on with damage, which is forgotten by neither.
 func TestFormatDocumentAfterDamage(t *testing.T) {
 	refused, whole := 0, 0
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		r := newDocRun(t, 200+seed)
 		r.reopen()
 		r.life()

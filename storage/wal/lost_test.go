@@ -16,6 +16,7 @@ func lostGroup(t *testing.T) (d *disk, damaged string) {
 	d.mustOpen()
 	d.save(1, write(1, 0, entries(1, 1, 2)...))
 	d.save(3, write(1, 0, entries(1, 1, 2)...))
+	d.snapshot(1, raft.Snapshot{Index: 1, Term: 1}, "s")
 	d.save(1, write(1, 2, entries(3, 1, 2)...))
 	damaged, off := d.lastFrame()
 	d.save(3, write(1, 0, entries(3, 1, 2)...))
@@ -32,6 +33,10 @@ func (d *disk) goesOnDamaged(damaged string) *raft.CorruptError {
 	e := d.refused(1)
 	require.Equal(d.t, damaged, e.File)
 	require.Equal(d.t, []raft.IndexRange{{Group: 1, First: 3}}, e.Ranges)
+	_, _, err := d.log.Storage(1).OpenSnapshot()
+	require.Equal(d.t, e, err)
+	_, err = d.log.Storage(1).Entries(nil, 2, 3, 1)
+	require.Equal(d.t, e, err)
 	require.Equal(d.t, []raft.IndexRange{{Group: 1, First: 3}, {Group: 9, First: 1}}, d.refused(9).Ranges)
 	for group := raft.GroupID(2); group <= 3; group++ {
 		state := d.load(group)
@@ -78,6 +83,37 @@ func TestDamagePinsNothing(t *testing.T) {
 	d.mustOpen()
 	require.Equal(t, first, *d.goesOnDamaged(damaged))
 	require.Empty(t, d.log.kept)
+}
+
+// What a group has written elsewhere stays, too.
+func TestAllOfALostGroupStays(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	d.save(1, write(1, 0, entries(1, 1, 2)...))
+	first := d.log.current.name
+	d.overwrite(1)
+	require.NotEqual(t, first, d.log.current.name)
+	d.save(1, write(1, 2, entries(3, 1, 2)...))
+	damaged, off := d.lastFrame()
+	d.overwrite(1)
+	d.save(1, write(1, 2, entries(5, 1, 2)...))
+	last := d.log.current.name
+	d.overwrite(1)
+	d.fs.Corrupt(damaged, func(b []byte) { b[off+frameHeaderBytes+5] ^= 1 })
+	contents := map[string][]byte{}
+	for _, name := range []string{first, damaged, last} {
+		contents[name], _ = d.fs.Bytes(name)
+	}
+	for range 3 {
+		d.crash(vfs.Nothing)
+		require.Equal(t, damaged, d.refused(1).File)
+		d.overwrite(40)
+		for name, want := range contents {
+			got, _ := d.fs.Bytes(name)
+			require.Equal(t, want, got)
+		}
+	}
+	require.Less(t, len(d.segments()), 12)
 }
 
 // An Open that finds no more than what is known leaves no segment behind.

@@ -3,8 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io"
-	"math"
 
 	"go.uber.org/zap"
 
@@ -14,7 +12,6 @@ import (
 // replay rebuilds the groups' states from the chain of segments.
 type replay struct {
 	l     *Log
-	data  []byte // of one segment, reused
 	carry *batch // what is above the highest LSN known to be durable
 	// seen is the LSN of the last record of a group in carry.
 	seen map[*group]uint64
@@ -53,14 +50,15 @@ func (r *replay) run() error {
 	for _, seg := range l.chain {
 		total += seg.size
 	}
+	segments := newAhead(l.chain, l.manual())
+	defer segments.end()
 	for i, seg := range l.chain {
-		end, durable := int64(math.MaxInt64), uint64(0)
+		durable := uint64(0)
 		last := i == len(l.chain)-1
 		if !last {
-			next := l.chain[i+1].header
-			end, durable = next.prevEnd, next.prevLSN
+			durable = l.chain[i+1].header.prevLSN
 		}
-		data, err := r.read(seg, end)
+		data, err := segments.next()
 		if err != nil {
 			return err
 		}
@@ -82,21 +80,6 @@ func (r *replay) run() error {
 	}
 	r.judge()
 	return nil
-}
-
-// read returns a segment's bytes up to end. A file that is too short gives
-// fewer: its frames are then missing.
-func (r *replay) read(seg *segment, end int64) ([]byte, error) {
-	size := max(0, min(seg.size, end))
-	if int64(cap(r.data)) < size {
-		r.data = make([]byte, size)
-	}
-	data := r.data[:size]
-	n, err := seg.file.ReadAt(data, 0)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	return data[:n], nil
 }
 
 // confirmHeader makes sure that the last segment's header is durable, if

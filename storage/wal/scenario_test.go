@@ -479,6 +479,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		_, err := Open(dir, Options{FS: vfs.NewMem(), SegmentBytes: bytes})
 		require.ErrorContains(t, err, fmt.Sprint(bytes))
 	}
+	for _, bytes := range []int{1, minCacheBytes - 1} {
+		_, err := Open(dir, Options{FS: vfs.NewMem(), CacheBytes: bytes})
+		require.ErrorContains(t, err, fmt.Sprint(bytes))
+	}
 }
 
 // A segment that Open finds to be the last one may hold a vote and no entries:

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,10 @@ type keyFiles struct {
 	paths   TLSFiles
 	log     *zap.Logger
 	current atomic.Pointer[tls.Config]
-	used    [3][]byte // what current was made of; load's own
-	failure string    // what was logged last; reload's own
+
+	mu      sync.Mutex // held while the files are read
+	used    [3][]byte  // what current was made of
+	failure string     // what was logged last
 }
 
 // watch looks for changes until ctx ends. usable says whether a configuration
@@ -65,6 +68,8 @@ func (k *keyFiles) watch(ctx context.Context, usable func(*tls.Config) error) {
 
 // reload is load, with its outcome in the log.
 func (k *keyFiles) reload(usable func(*tls.Config) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	before := k.current.Load()
 	err := k.load(usable)
 	switch now := k.current.Load(); {

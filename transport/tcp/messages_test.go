@@ -39,7 +39,7 @@ func TestExchange(t *testing.T) {
 			waitFor(t, "counted", func() bool { return a.Stats().MessagesSent == 2 && b.Stats().MessagesReceived == 2 })
 			waitFor(t, "connected, both lanes", func() bool { return a.Peers()[0].Connected })
 			require.Equal(t, []PeerStatus{{ID: 2, Address: b.addr(), Connected: true}}, a.Peers())
-			require.EqualValues(t, lanes, b.Stats().Accepted)
+			waitFor(t, "accepted, both lanes", func() bool { return b.Stats().Accepted == lanes }) // a knows first
 		})
 	}
 }

@@ -30,8 +30,8 @@ const (
 	minBackoff       = 20 * time.Millisecond // after the first failure
 	urgentQueueBytes = 4 << 20               // of votes, heartbeats and the like; QueueBytes if that is less
 	writeBytes       = 128 << 10             // at most in one write, which has PeerTimeout
-	keptBufferBytes  = 4 << 20               // larger send buffers are let go after use,
-	idleBufferBytes  = 64 << 10              // and those that are larger than this when nothing is sent
+	keptBufferBytes  = 4 << 20               // of send buffers are kept after use,
+	idleBufferBytes  = 64 << 10              // and at most so much when nothing is sent
 	minPeerTimeout   = 4 * wire.PingInterval // a peer that says something so often is not silent
 	minMaxFrameBytes = 64 << 10
 )

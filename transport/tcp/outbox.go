@@ -1,24 +1,31 @@
 package tcp
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
-// outbox gathers the encoded messages of one lane to a peer while its sender writes
-// what gathered before: two buffers that change places. Neither side ever
-// waits for the other but for the time of a copy.
+// outbox gathers the encoded messages of one lane to a peer while its sender
+// writes what gathered before. Neither side ever waits for the other but for
+// the time of a copy.
+//
+// What gathers is in chunks, which are used again: one buffer for all would be
+// copied each time that it grows, and one of many megabytes would have to be
+// let go after each use.
 type outbox struct {
 	maxQueue, maxFrame int
 	wake               chan struct{} // holds a token when there is something to take
 
 	mu       sync.Mutex
-	pending  []byte
-	messages int // in pending
-	writing  int // bytes taken and not yet released
-	oversize int // length of a message that was too large, until somebody has logged it
+	pending  [][]byte // of whole messages each; only the last one is added to
+	messages int      // in pending
+	queued   int      // bytes in pending, and those taken and not yet released
+	free     [][]byte // chunks to be used again
+	kept     int      // bytes that free holds
+	oversize int      // length of a message that was too large, until somebody has logged it
 }
 
 func newOutbox(maxQueue, maxFrame int) *outbox {
@@ -30,18 +37,19 @@ func (o *outbox) add(messages []raft.Message) (dropped int) {
 	o.mu.Lock()
 	for i := range messages {
 		size := messages[i].EncodedLen()
-		queued := len(o.pending) + o.writing
 		if size > o.maxFrame {
 			o.oversize = size
 			dropped++
 			continue
 		}
-		if queued > 0 && queued+size+wire.HeaderBytes > o.maxQueue {
+		if o.queued > 0 && o.queued+size+wire.HeaderBytes > o.maxQueue {
 			dropped++
 			continue
 		}
-		o.pending = wire.AppendMessage(o.pending, &messages[i])
+		chunk := o.room(size + wire.HeaderBytes)
+		*chunk = wire.AppendMessage(*chunk, &messages[i])
 		o.messages++
+		o.queued += size + wire.HeaderBytes
 	}
 	o.mu.Unlock()
 	select {
@@ -51,25 +59,52 @@ func (o *outbox) add(messages []raft.Message) (dropped int) {
 	return dropped
 }
 
-// take returns what has gathered, and leaves spare to gather the next in.
-func (o *outbox) take(spare []byte) (batch []byte, messages int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	batch, messages = o.pending, o.messages
-	o.pending, o.messages, o.writing = spare[:0], 0, len(batch)
-	return batch, messages
+// room returns the chunk to append so many bytes to. A chunk grows to
+// writeBytes, and beyond that only if it is one message. mu is held.
+func (o *outbox) room(bytes int) *[]byte {
+	if n := len(o.pending); n > 0 {
+		if last := &o.pending[n-1]; len(*last)+bytes <= writeBytes {
+			return last
+		}
+	}
+	var chunk []byte // which grows, and so is small if little is sent
+	fits := func(c []byte) bool { return cap(c) >= bytes }
+	switch i := slices.IndexFunc(o.free, fits); {
+	case i >= 0:
+		chunk = o.free[i]
+		o.kept -= cap(chunk)
+		o.free = slices.Delete(o.free, i, i+1)
+	case len(o.pending) > 0 || bytes > writeBytes:
+		chunk = make([]byte, 0, max(bytes, writeBytes))
+	}
+	o.pending = append(o.pending, chunk)
+	return &o.pending[len(o.pending)-1]
 }
 
-// release says that a taken batch is written, or lost, and returns its buffer
-// to be used again if it is not too large to keep.
-func (o *outbox) release(batch []byte) (spare []byte) {
+// take returns what has gathered, and leaves spare to gather the next in. The
+// caller releases each chunk.
+func (o *outbox) take(spare [][]byte) (chunks [][]byte, messages int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.writing = 0
-	if cap(batch) > keptBufferBytes {
-		return nil
+	chunks, messages = o.pending, o.messages
+	o.pending, o.messages = spare[:0], 0
+	return chunks, messages
+}
+
+// release says that a chunk that was taken is written, or lost.
+func (o *outbox) release(chunk []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.recycle(chunk)
+}
+
+// recycle keeps a chunk to be used again if that is not too much. mu is held.
+func (o *outbox) recycle(chunk []byte) {
+	o.queued -= len(chunk)
+	if o.kept+cap(chunk) <= keptBufferBytes {
+		o.kept += cap(chunk)
+		o.free = append(o.free, chunk[:0])
 	}
-	return batch[:0]
 }
 
 // takeOversize returns the length of a message that was dropped because it was
@@ -82,12 +117,18 @@ func (o *outbox) takeOversize() int {
 	return size
 }
 
-// trim lets go of a large buffer in which nothing gathers.
+// trim lets go of what is kept, but for one small chunk.
 func (o *outbox) trim() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.pending) == 0 && cap(o.pending) > idleBufferBytes {
-		o.pending = nil
+	small := func(c []byte) bool { return cap(c) <= idleBufferBytes }
+	var left [][]byte
+	if i := slices.IndexFunc(o.free, small); i >= 0 {
+		left = [][]byte{o.free[i]}
+	}
+	o.free, o.kept = left, 0
+	for _, c := range left {
+		o.kept += cap(c)
 	}
 }
 
@@ -96,15 +137,15 @@ func (o *outbox) discard() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.messages
-	o.messages = 0
-	if o.pending = o.pending[:0]; cap(o.pending) > keptBufferBytes {
-		o.pending = nil
+	for _, chunk := range o.pending {
+		o.recycle(chunk)
 	}
+	o.pending, o.messages = o.pending[:0], 0
 	return n
 }
 
 func (o *outbox) queuedBytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.pending) + o.writing
+	return o.queued
 }

@@ -57,6 +57,18 @@ func (s *sender) run() {
 		timer.Stop()
 	}
 	s.drop(s.out.discard())
+	if s.disconnected() {
+		s.t.notifier.unreachable(s.id) // what was on its way may be lost, too
+	}
+}
+
+// disconnected notes that there is no connection any more, and says whether
+// there was one.
+func (s *sender) disconnected() (before bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.connected = s.connected, false
+	return before
 }
 
 // retryNow ends the pause before the next attempt, if there is no connection.
@@ -97,7 +109,7 @@ func (s *sender) write(l *link, silent chan error) error {
 	ping := time.NewTicker(wire.PingInterval)
 	defer ping.Stop()
 	pingFrame := wire.AppendFrame(nil, wire.KindPing, nil)
-	var spare []byte
+	var spare [][]byte
 	idle := false
 	for {
 		select {
@@ -108,7 +120,6 @@ func (s *sender) write(l *link, silent chan error) error {
 			return err
 		case <-ping.C:
 			if idle {
-				spare = nil
 				s.out.trim()
 			}
 			idle = true
@@ -120,14 +131,14 @@ func (s *sender) write(l *link, silent chan error) error {
 			if size := s.out.takeOversize(); size > 0 {
 				s.t.log.Error("a message is larger than MaxFrameBytes, and can never be sent", zap.Uint64("peer", uint64(s.id)), zap.Int("bytes", size))
 			}
-			batch, messages := s.out.take(spare)
+			chunks, messages := s.out.take(spare)
 			if messages == 0 { // discarded, or none that fitted
-				spare = s.out.release(batch)
+				spare = chunks
 				continue
 			}
-			err := l.write(batch, s.t.opts.PeerTimeout)
-			bytes := len(batch)
-			spare = s.out.release(batch)
+			bytes, err := s.writeChunks(l, chunks)
+			clear(chunks)
+			spare = chunks
 			if err != nil {
 				s.t.counters.messagesDropped.Add(uint64(messages))
 				return err
@@ -137,6 +148,18 @@ func (s *sender) write(l *link, silent chan error) error {
 			s.t.counters.writes.Add(1)
 		}
 	}
+}
+
+// writeChunks writes chunks, and releases them all even when that fails.
+func (s *sender) writeChunks(l *link, chunks [][]byte) (bytes int, err error) {
+	for _, chunk := range chunks {
+		if err == nil {
+			err = l.write(chunk, s.t.opts.PeerTimeout)
+		}
+		bytes += len(chunk)
+		s.out.release(chunk)
+	}
+	return bytes, err
 }
 
 // listen waits for signs of life, and closes the connection when none comes.

@@ -52,6 +52,9 @@ func (t *Transport) SendSnapshot(ctx context.Context, m raft.Message, body io.Re
 		return nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("raft/tcp: sending a snapshot to node %d: %w", m.To, context.Cause(ctx))
+		if s.announced {
+			t.group.Go(s.abandon)
+		}
 	case t.ctx.Err() != nil:
 		err = raft.ErrClosed
 	}
@@ -92,10 +95,11 @@ type snapshotSend struct {
 	body   io.ReadSeeker
 	number uint64 // names the transfer among all of this node
 
-	reached bool   // the receiver has been, once
-	begun   bool   // it has stated an offset
-	arrived uint64 // what the receiver has, as far as it has said
-	gained  bool   // it has said more than before, since the last connection broke
+	reached   bool   // the receiver has been, once
+	announced bool   // it may have heard of the snapshot
+	begun     bool   // it has stated an offset
+	arrived   uint64 // what the receiver has, as far as it has said
+	gained    bool   // it has said more than before, since the last connection broke
 }
 
 // run makes connections until one of them brings the result.
@@ -173,10 +177,37 @@ func (s *snapshotSend) attempt(ctx context.Context) error {
 	return err
 }
 
+// abandon tells the receiver, which would wait for this side to come back, that
+// it will not. It does so on a connection of its own: on the last one, whatever
+// the caller's end has cut short may be on its way. That it fails does no harm.
+func (s *snapshotSend) abandon() {
+	p := s.t.peer(s.m.To)
+	if p == nil {
+		return
+	}
+	l, release, err := s.t.dial(p.ctx, p.id, p.address, wire.ForSnapshot)
+	if err != nil {
+		return
+	}
+	defer release()
+	if l.write(wire.AppendAbort(s.announcement(), "cancelled"), s.t.opts.PeerTimeout) != nil {
+		return
+	}
+	if _, ended, err := s.awaitOffset(l); ended || err != nil {
+		return
+	}
+	_ = s.awaitResult(l) // what is closed with something unread may get lost
+}
+
+// announcement is what a connection begins with.
+func (s *snapshotSend) announcement() []byte {
+	return wire.AppendMessage(wire.AppendUint64(nil, wire.KindTransfer, s.number), &s.m)
+}
+
 // converse is the whole conversation on a connection.
 func (s *snapshotSend) converse(l *link) error {
-	announcement := wire.AppendMessage(wire.AppendUint64(nil, wire.KindTransfer, s.number), &s.m)
-	if err := l.write(announcement, s.t.opts.PeerTimeout); err != nil {
+	s.announced = true
+	if err := l.write(s.announcement(), s.t.opts.PeerTimeout); err != nil {
 		return err
 	}
 	offset, ended, err := s.awaitOffset(l)

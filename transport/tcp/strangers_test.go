@@ -144,6 +144,8 @@ func TestReplayOfARecordedConnection(t *testing.T) {
 				var mu sync.Mutex
 				tapes := map[int]*[]byte{}
 				network.wrap = func(n int, conn net.Conn) (net.Conn, error) {
+					mu.Lock()
+					defer mu.Unlock()
 					tapes[n] = &[]byte{}
 					return taped{conn, &mu, tapes[n]}, nil
 				}
@@ -154,7 +156,9 @@ func TestReplayOfARecordedConnection(t *testing.T) {
 				receive(t, b.messages)
 				before := b.Stats()
 
+				mu.Lock()
 				recorded := len(tapes)
+				mu.Unlock()
 				for n := 1; n <= recorded; n++ {
 					mu.Lock()
 					tape := *tapes[n]

@@ -168,7 +168,6 @@ func (s *security) server() *tls.Config {
 // live so long that resumption would gain nothing.
 func harden(c *tls.Config) {
 	c.SessionTicketsDisabled = true
-	c.ClientSessionCache = nil
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS13
 	}

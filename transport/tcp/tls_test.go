@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
 // attempt has node 1 dial node 2, which must not work, and returns why, as each
@@ -147,6 +148,45 @@ func TestStartRefusesAnotherNodesCertificate(t *testing.T) {
 	require.Equal(t, "TLS", config.Field)
 	require.ErrorContains(t, config, "not for raft:test/1")
 	require.NoError(t, n.Start(raft.Identity{Cluster: "test", Node: 2}, n.recorder))
+}
+
+// A listener that has refused a certificate hears the dialer out, who has said
+// hello meanwhile: else the reset could overtake the alert that says why.
+func TestTheAlertArrives(t *testing.T) {
+	b := startNode(t, 2, Options{TLS: newAuthority(t).config(t)})
+	s := call(t, b)
+	c := newAuthority(t).config(t)
+	c.InsecureSkipVerify = true
+	secure := tls.Client(s, c)
+	require.NoError(t, secure.Handshake()) // as TLS 1.3 has it, it ends before the listener looks
+	_, err := secure.Read(make([]byte, 1))
+	require.ErrorContains(t, err, "unknown certificate authority")
+	for range 100 {
+		s.say([]byte("the hello, and more"))
+	}
+	require.Zero(t, b.Stats().Refused)
+	s.Close()
+	waitFor(t, "counted", func() bool { return b.Stats().Refused == 1 })
+}
+
+// A resumed session would not be verified against the authorities of its day.
+func TestSessionsAreNotResumed(t *testing.T) {
+	ca := newAuthority(t)
+	keyed := ca.config(t)
+	keyed.SetSessionTicketKeys([][32]byte{{1}})
+	b := startNode(t, 2, Options{TLS: keyed})
+	c := ca.config(t)
+	c.InsecureSkipVerify, c.ClientSessionCache = true, tls.NewLRUClientSessionCache(10)
+	for range 2 {
+		s := call(t, b)
+		secure := tls.Client(s, c)
+		_, err := secure.Write(wire.AppendHello(nil, goodHello(wire.ForMessages)))
+		require.NoError(t, err)
+		_, err = secure.Read(make([]byte, 1)) // tickets come with it
+		require.NoError(t, err)
+		require.False(t, secure.ConnectionState().DidResume)
+		s.Close()
+	}
 }
 
 // What GetConfigForClient returns is held to the same rules as the rest.
@@ -311,6 +351,8 @@ func TestBadNewFilesAreNotUsed(t *testing.T) {
 		dir.certify(ca, namedNode(1))
 		n.reread()
 		used := n.security.config()
+		n.reread()
+		require.Same(t, used, n.security.config(), "nothing has changed")
 		logs.TakeAll()
 		change()
 		n.reread()

@@ -29,7 +29,7 @@ func checkFields(s *suite) {
 func checkSizes(s *suite) {
 	a, b := s.pair()
 	s.reach(a, b)
-	for _, size := range []int{0, 1, 127, 128, 4095, 4096, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<20 + 7, 4 << 20} {
+	for _, size := range []int{0, 1, 127, 128, 4095, 4096, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<20 + 7, 3 << 20} {
 		s.allDelivered(a.send(s.withData(a, 2, size, size/2, 0, size/3)))
 	}
 	for _, count := range []int{1, 2, 100, 20000} {
@@ -217,7 +217,7 @@ func checkMemory(s *suite) {
 	s.reach(a, hanging)
 	hanging.hang()
 	defer hanging.release()
-	total, limit := int64(16*s.o.QueueBytes+48<<20), int64(3*s.o.QueueBytes+16<<20)
+	total, limit := int64(8*s.o.QueueBytes+32<<20), int64(3*s.o.QueueBytes+16<<20)
 	for _, h := range []*host{hanging, unstarted} {
 		before, first := heap(), a.send(s.message(a, h.id))[0]
 		for sent := int64(0); sent < total; sent += size {

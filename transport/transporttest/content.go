@@ -2,10 +2,11 @@ package transporttest
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/raftpb"
@@ -60,17 +61,23 @@ func (s *suite) withData(from *host, to raft.NodeID, sizes ...int) raft.Message 
 	return m
 }
 
-// pattern returns n bytes of an endless string, from an offset on, which is
-// another one for each seed.
+// noise is what all content is made of. Its length is a prime number, so that
+// nothing that is lost or repeated as a whole looks right.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 1048573)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+})
+
+// pattern returns n bytes of an endless string, from an offset on, which begins
+// elsewhere for each seed.
 func pattern(seed uint64, offset int64, n int) []byte {
-	b := make([]byte, 0, n+16)
-	for word := uint64(offset) / 8; len(b) < n+8; word++ {
-		x := (seed<<32 ^ word + 1) * 0x9e3779b97f4a7c15
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-		b = binary.LittleEndian.AppendUint64(b, x^x>>27)
+	all := noise()
+	b := make([]byte, 0, n)
+	for at := (seed%7919*104729 + uint64(offset)) % uint64(len(all)); len(b) < n; at = 0 {
+		b = append(b, all[at:min(uint64(len(all)), at+uint64(n-len(b)))]...)
 	}
-	skip := int(offset % 8)
-	return b[skip : skip+n : skip+n]
+	return b
 }
 
 // cloneMessage copies all but the Data of entries.

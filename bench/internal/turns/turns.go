@@ -74,6 +74,8 @@ func Rounded(d time.Duration) time.Duration {
 		return d.Round(100 * time.Microsecond)
 	case d >= 100*time.Microsecond:
 		return d.Round(time.Microsecond)
+	case d >= 10*time.Microsecond:
+		return d.Round(100 * time.Nanosecond)
 	}
-	return d.Round(100 * time.Nanosecond)
+	return d.Round(10 * time.Nanosecond)
 }

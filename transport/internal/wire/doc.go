@@ -6,6 +6,9 @@
 //
 // # Format, protocol version 1
 //
+// In short; docs/wire-format.md is the protocol as another program needs it, with
+// all numbers and limits.
+//
 // All numbers are little-endian. Everything on a connection is a frame:
 //
 //	length  uint32  bytes of payload
@@ -20,8 +23,17 @@
 //
 // The one who dials sends a Hello, the one who listens answers with a Welcome
 // that accepts or refuses and says why. Both are frames of at most
-// MaxHandshakeBytes, in this format in all versions of the protocol. What
-// follows depends on the purpose that the Hello states:
+// MaxHandshakeBytes, in this format in all versions of the protocol; later ones
+// only append to them. Each states the versions that its side speaks, of which
+// the highest common one is used, and two sets of features: those that its side
+// knows, of which the common ones are used, and those that it requires.
+//
+// With TLS nobody on the way can change that, to make two nodes use an older
+// version. Without, nothing prevents it, as nothing prevents anything else
+// there.
+//
+// The dialer says nothing more before the Welcome. What follows depends on the
+// purpose that the Hello states:
 //
 // Messages. The dialer sends KindMessage frames, each one encoded
 // raftpb.Message, and a KindPing every PingInterval. The listener sends nothing

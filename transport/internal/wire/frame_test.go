@@ -207,3 +207,66 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 	r.rest = r.rest[n:]
 	return n, nil
 }
+
+// A connection's reader allows little before the handshake and more after it,
+// and its bytes come in pieces of any sizes: that makes no difference to the
+// frames, and its memory stays within what has arrived.
+func FuzzReaderOfAConnection(f *testing.F) {
+	_, stream := someFrames()
+	f.Add(append(AppendHello(nil, hello), stream...), []byte{1, 0, 200, 3})
+	f.Add(append(AppendHello(nil, hello), 1, 2, 3), []byte{255, 1})
+	f.Add(AppendFrame(AppendHello(nil, hello), KindMessage, make([]byte, 5000)), []byte{})
+	f.Add(AppendFrame(nil, KindHello, make([]byte, MaxHandshakeBytes+1)), []byte{7})
+	f.Fuzz(func(t *testing.T, stream []byte, cuts []byte) {
+		read := func(cuts []byte) (frames []Frame, err error) {
+			r, src := NewReader(MaxHandshakeBytes), &cutReader{rest: stream, cuts: cuts}
+			for {
+				f, ok, err := r.Next()
+				switch {
+				case err != nil:
+					return frames, err
+				case ok:
+					frames = append(frames, Frame{f.Kind, bytes.Clone(f.Payload)})
+					r.SetLimit(1 << 16)
+					continue
+				}
+				if _, err := r.Fill(src); err != nil {
+					return frames, err
+				}
+				arrived := len(stream) - len(src.rest)
+				require.LessOrEqual(t, len(r.buf), max(2*arrived, readerBytes))
+				if len(frames) == 0 {
+					require.LessOrEqual(t, len(r.buf), MaxHandshakeBytes+HeaderBytes)
+				}
+			}
+		}
+		whole, wholeErr := read(nil)
+		pieces, piecesErr := read(cuts)
+		require.Equal(t, whole, pieces)
+		require.Equal(t, wholeErr, piecesErr)
+	})
+}
+
+// cutReader reads what cuts say, again and again, and all there is room for
+// where they say 0.
+type cutReader struct {
+	rest []byte
+	cuts []byte
+	next int // of cuts
+}
+
+func (r *cutReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := len(p)
+	if len(r.cuts) > 0 {
+		if cut := int(r.cuts[r.next%len(r.cuts)]); cut > 0 {
+			n = min(n, cut)
+		}
+		r.next++
+	}
+	n = copy(p[:n], r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
