@@ -65,9 +65,8 @@ type Options struct {
 	New func(t testing.TB) *Network
 
 	// TCP says that the addresses are "host:port" of TCP listeners, so that
-	// a Proxy can be put before them. It is that of a TCP connection, on
-	// which a peer that is silent, or takes nothing, is noticed within
-	// Patience.
+	// a Proxy can be put before them, and that a connection that stands still
+	// is given up within Patience.
 	TCP bool
 
 	// Resumes says that SendSnapshot goes on after a connection broke, where
