@@ -22,7 +22,7 @@ func checkClose(s *suite) {
 	a.send(s.message(a, 2), s.message(a, 9))
 	a.setPeer(2, "")
 	a.know(b)
-	if err := a.transport.Start(raft.Identity{Cluster: cluster, Node: 1}, a); err == nil {
+	if err := a.transport.Start(raft.Identity{Cluster: Cluster, Node: 1}, a); err == nil {
 		s.Fatal("Start after Close: no error")
 	}
 	if err := a.sendSnapshot(2, 10).wait(); !errors.Is(err, raft.ErrClosed) {
@@ -33,7 +33,7 @@ func checkClose(s *suite) {
 	}
 	unstarted := s.open(3, nil)
 	unstarted.close()
-	if err := unstarted.transport.Start(raft.Identity{Cluster: cluster, Node: 3}, unstarted); !errors.Is(err, raft.ErrClosed) {
+	if err := unstarted.transport.Start(raft.Identity{Cluster: Cluster, Node: 3}, unstarted); !errors.Is(err, raft.ErrClosed) {
 		s.Fatalf("Start after Close returned: %v", err)
 	}
 	c := s.join(4)
@@ -161,12 +161,14 @@ func checkGoroutines(s *suite) {
 		unstarted.close()
 		s.fails(t.wait(), "SendSnapshot, with Close meanwhile")
 	})
-	// One that has said its last word may still be about to end.
+	// One that has said its last word may still be about to end, which nobody
+	// announces.
 	deadline := time.Now().Add(s.o.Patience)
 	for left := labelled(label); left != ""; left = labelled(label) {
 		if time.Now().After(deadline) {
 			s.Fatalf("goroutines that were begun by the transports, or by what they began, outlive Close:\n%s", left)
 		}
+		<-time.After(time.Millisecond)
 	}
 }
 

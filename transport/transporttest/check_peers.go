@@ -9,8 +9,8 @@ import (
 // checkStart: a node has an id and a Handler, and is started once.
 func checkStart(s *suite) {
 	a, b := s.open(1, nil), s.join(2)
-	self := raft.Identity{Cluster: cluster, Node: 1}
-	s.fails(a.transport.Start(raft.Identity{Cluster: cluster}, a), "Start without a node id")
+	self := raft.Identity{Cluster: Cluster, Node: 1}
+	s.fails(a.transport.Start(raft.Identity{Cluster: Cluster}, a), "Start without a node id")
 	s.fails(a.transport.Start(self, nil), "Start without a Handler")
 	a.start()
 	s.fails(a.transport.Start(self, a), "Start after Start")
@@ -56,7 +56,7 @@ func (s *suite) undelivered(l *letter, why string) {
 // checkCluster: nodes of different clusters have nothing to do with each other.
 func checkCluster(s *suite) {
 	a, b, stranger := s.join(1), s.join(2), s.open(3, nil)
-	stranger.cluster = "another cluster"
+	stranger.cluster = OtherCluster
 	stranger.start()
 	for _, h := range []*host{a, b, stranger} {
 		for _, other := range []*host{a, b, stranger} {

@@ -48,7 +48,7 @@ func (s *suite) open(id raft.NodeID, earlier *host) *host {
 	}
 	transport, address, err := s.net.Open(id, address)
 	s.ok(err, "Open")
-	h := &host{s: s, id: id, cluster: cluster, address: address, transport: transport, unreachable: map[raft.NodeID]int{}}
+	h := &host{s: s, id: id, cluster: Cluster, address: address, transport: transport, unreachable: map[raft.NodeID]int{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hosts = append(s.hosts, h)

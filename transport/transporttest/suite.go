@@ -10,9 +10,6 @@ import (
 	"github.com/seed-6281cb22/raft"
 )
 
-// cluster is the one that nodes belong to unless a check says otherwise.
-const cluster = "transporttest"
-
 // suite is one check under way: the nodes, and what they have told each other.
 type suite struct {
 	testing.TB

@@ -6,6 +6,9 @@
 //
 // # Format, protocol version 1
 //
+// In short; docs/wire-format.md is the protocol as another program needs it, with
+// all numbers and limits.
+//
 // All numbers are little-endian. Everything on a connection is a frame:
 //
 //	length  uint32  bytes of payload
