@@ -26,6 +26,7 @@ func timely(opts Options) Options {
 func overSockets(options func(testing.TB, raft.NodeID) Options) transporttest.Options {
 	return transporttest.Options{
 		TCP:        true,
+		Resumes:    true,
 		QueueBytes: conformanceQueue,
 		New: func(t testing.TB) *transporttest.Network {
 			return &transporttest.Network{Open: func(id raft.NodeID, address string) (raft.Transport, string, error) {

@@ -42,21 +42,21 @@
 // # Goroutines and memory
 //
 // A transport has one goroutine that accepts, one that reports unreachable
-// peers, two for each connection that it dials (a sender, and one that listens
-// for signs of life), and one for each incoming connection. Send only encodes,
-// into a buffer of the peer; the peer's senders write whatever has gathered with
-// one write while the next batch gathers.
+// peers, one that looks at TLSFiles if there are any, two for each connection
+// that it dials (a sender, and one that listens for signs of life), and one for
+// each incoming connection. Send only encodes, into a buffer of the peer; the
+// peer's senders write whatever has gathered with one write while the next
+// batch gathers.
 //
 // For each peer at most Options.QueueBytes wait to be sent, and 4 MiB of urgent
-// messages. A connection that
-// has not introduced itself yet holds less than a kilobyte of the transport's
-// (and what crypto/tls needs for a handshake), for Options.ConnectTimeout at
-// most; a listener reads at most 64 KiB of it until TLS is done. There are at
-// most Options.MaxHandshakes of them, of which no address can keep all.
+// messages. A connection that has not introduced itself yet holds less than a
+// kilobyte of the transport's, for Options.ConnectTimeout at most; and what
+// crypto/tls needs for a handshake, for which at most 64 KiB are read. There are
+// at most Options.MaxHandshakes of them, of which no address can keep all.
 //
 // Later a connection's buffer grows with the bytes that arrive, never with the
-// length that a frame claims. A message takes at most 16 times as much memory
-// as it has bytes, what is handed over together little more than a megabyte
-// unless it is one message, and an entry that is handed over keeps at most 64
-// KiB in memory beside itself.
+// length that a frame claims. A message's entries, beside their data, take at
+// most 16 times as much memory as the message has bytes; what is handed over
+// together takes little more than a megabyte unless it is one message; and an
+// entry that is handed over keeps at most 64 KiB in memory beside itself.
 package tcp

@@ -79,10 +79,10 @@ func clientHello(t *testing.T) []byte {
 	return b[:n]
 }
 
-// endlessHello is the beginning of a TLS client's first message, as long as
-// crypto/tls allows, in records of the largest size.
-func endlessHello() []byte {
-	message := append([]byte{1, 0, 0xff, 0xff}, make([]byte, 0xffff)...)
+// endlessHello is the first message of a TLS client (1) or server (2), as long
+// as crypto/tls allows, in records of the largest size.
+func endlessHello(kind byte) []byte {
+	message := append([]byte{kind, 0, 0xff, 0xff}, make([]byte, 0xffff)...)
 	var records []byte
 	for piece := range slices.Chunk(message, 16<<10) {
 		records = append(records, 0x16, 3, 1, byte(len(piece)>>8), byte(len(piece)))
@@ -106,7 +106,7 @@ func hostileInputs(t *testing.T) map[string]hostile {
 		"TLS to a plain port":       {bytes: clientHello(t), want: garbage},
 		"plain to a TLS port":       {bytes: helloFrom(unchanged), tls: true, want: garbage},
 		"noise to a TLS port":       {bytes: noise(100_000), tls: true, want: garbage},
-		"endless TLS":               {bytes: endlessHello(), tls: true, want: garbage},
+		"endless TLS":               {bytes: endlessHello(1), tls: true, want: garbage},
 		"silence":                   {want: timedOut, after: DefaultConnectTimeout},
 		"silence to a TLS port":     {tls: true, want: timedOut, after: DefaultConnectTimeout},
 		"hangs up":                  {leaves: true, want: abandoned, after: time.Second},

@@ -31,12 +31,17 @@ func TestHostileListeners(t *testing.T) {
 	const silence = DefaultPeerTimeout + wire.PingInterval/2 // which no ping coincides with
 	for name, c := range map[string]struct {
 		answer []byte
+		tls    bool   // the dialer uses it
 		reason error  // of a HandshakeError
-		text   string // of another error
+		text   string // of another error, whose words are its own
 		after  time.Duration
 	}{
 		"silence":                   {after: DefaultConnectTimeout, text: "timeout"},
 		"noise":                     {answer: noise(100_000), text: "wrong check of the header"},
+		"plain, in answer to TLS":   {tls: true, answer: afterWelcome(), text: "does not look like a TLS handshake"},
+		"noise, in answer to TLS":   {tls: true, answer: noise(100_000), text: "does not look like a TLS handshake"},
+		"endless TLS":               {tls: true, answer: endlessHello(2), text: "too many bytes"},
+		"silence, with TLS":         {tls: true, after: DefaultConnectTimeout},
 		"a hello":                   {answer: helloFrom(unchanged), text: "not a welcome"},
 		"a welcome of 2 GiB":        {answer: claim(wire.KindWelcome, 1<<31), text: "at most 512"},
 		"a malformed welcome":       {answer: wire.AppendFrame(nil, wire.KindWelcome, []byte("RAFT\x00ok\n")), text: "too short"},
@@ -59,7 +64,11 @@ func TestHostileListeners(t *testing.T) {
 				network := newPipes()
 				listener := network.listen("10.0.0.2:7000")
 				defer listener.Close()
-				a := network.listenNode(t, 1, "10.0.0.1:7000", Options{PeerTimeout: silence}).start(t)
+				opts := Options{PeerTimeout: silence}
+				if c.tls {
+					opts.TLS = newAuthority(t).config(t)
+				}
+				a := network.listenNode(t, 1, "10.0.0.1:7000", opts).start(t)
 				var memory [2]runtime.MemStats
 				runtime.ReadMemStats(&memory[0])
 				hungUp := make(chan time.Duration, 100)

@@ -12,8 +12,7 @@ import (
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
-// maxTLSBytes bounds what a listener reads of a connection for the handshake
-// of TLS: enough for the certificates of a long chain, and little next to what
+// maxTLSBytes bounds what is read of a connection for the handshake of TLS: enough for the certificates of a long chain, and little next to what
 // crypto/tls would read.
 const maxTLSBytes = 64 << 10
 
@@ -78,10 +77,12 @@ func (t *Transport) introduce(ctx context.Context, l *link, id raft.NodeID, addr
 // exchange secures the connection, says hello and returns the answer.
 func (t *Transport) exchange(ctx context.Context, l *link, hello wire.Hello) (wire.Welcome, error) {
 	if t.security != nil {
-		secure := tls.Client(l.raw, t.security.client(raft.Identity{Cluster: t.self.Cluster, Node: hello.To}))
+		limited := &limitedConn{Conn: l.raw, left: maxTLSBytes}
+		secure := tls.Client(limited, t.security.client(raft.Identity{Cluster: t.self.Cluster, Node: hello.To}))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return wire.Welcome{}, err
 		}
+		limited.left = unlimited
 		l.conn = secure
 	}
 	_, wrote := l.conn.Write(wire.AppendHello(nil, hello))

@@ -57,6 +57,18 @@ func (s *sender) run() {
 		timer.Stop()
 	}
 	s.drop(s.out.discard())
+	if s.disconnected() {
+		s.t.notifier.unreachable(s.id) // what was on its way may be lost, too
+	}
+}
+
+// disconnected notes that there is no connection any more, and says whether
+// there was one.
+func (s *sender) disconnected() (before bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.connected = s.connected, false
+	return before
 }
 
 // retryNow ends the pause before the next attempt, if there is no connection.

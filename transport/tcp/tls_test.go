@@ -381,3 +381,15 @@ func TestFilesAreWatched(t *testing.T) {
 	dir.certify(ca, namedNode(1))
 	waitFor(t, "the new certificate", func() bool { return n.security.config() != used })
 }
+
+// Who listens for all the world without TLS is told what that means.
+func TestPlainTCPIsWarnedOf(t *testing.T) {
+	for address, warnings := range map[string]int{"0.0.0.0:0": 1, "127.0.0.1:0": 0} {
+		core, logs := observer.New(zapcore.WarnLevel)
+		transport, err := Listen(address, Options{Logger: zap.New(core)})
+		require.NoError(t, err)
+		require.NoError(t, transport.Start(raft.Identity{Cluster: "test", Node: 1}, newRecorder()))
+		require.NoError(t, transport.Close())
+		require.Equal(t, warnings, logs.FilterMessageSnippet("no TLS").Len(), address)
+	}
+}

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -278,5 +279,60 @@ func checkSnapshotCut(s *suite) {
 	for i, p := range proxies {
 		p.SetPlan(nil)
 		s.install(center, others[i].id, size)
+	}
+}
+
+// checkReroute: what is on its way when a node's address changes arrives or is
+// told, though it was the caller who had the connection ended.
+func checkReroute(s *suite) {
+	center, others, proxies := s.star(2)
+	for i, h := range others {
+		s.reach(center, h)
+		proxies[i].Stall(ToTarget)
+		letters := center.send(s.withData(center, h.id, 10), s.message(center, h.id), s.withData(center, h.id, 100_000))
+		if i == 0 {
+			s.through(center, h)
+		} else {
+			center.setPeer(h.id, "")
+		}
+		s.arrive(letters)
+	}
+	s.reach(center, others[0])
+}
+
+// checkSnapshotResume: a snapshot whose connection breaks goes on where it was.
+// It is delivered once, and what has arrived is not sent again.
+func checkSnapshotResume(s *suite) {
+	const size = 8 << 20
+	center, others, proxies := s.star(1)
+	receiver, p := others[0], proxies[0]
+	s.reach(center, receiver)
+	for _, action := range []Action{Cut, End} {
+		calls := 0
+		receiver.handles(func(m raft.Message, r io.Reader) error {
+			s.mu.Lock()
+			calls++
+			s.mu.Unlock()
+			return readAll(m, r)
+		})
+		p.SetPlan(func(n int) Plan {
+			if n > 2 {
+				return Plan{}
+			}
+			return Plan{Faults: []Fault{{ToTarget, int64(2+n) << 20, action}}}
+		})
+		before := p.Bytes(ToTarget)
+		s.ok(center.sendSnapshot(receiver.id, size).wait(), "SendSnapshot over connections that break")
+		// A cut loses what is in buffers, however much that is; an end does
+		// not.
+		if sent := p.Bytes(ToTarget) - before; action == End && sent > size+size/4 {
+			s.Fatalf("a snapshot of %d bytes whose connection broke three times took %d bytes", size, sent)
+		}
+		s.mu.Lock()
+		again := calls
+		s.mu.Unlock()
+		if again != 1 {
+			s.Fatalf("DeliverSnapshot was called %d times for one snapshot", again)
+		}
 	}
 }

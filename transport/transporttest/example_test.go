@@ -87,5 +87,7 @@ func Example() {
 	// CutHandshake left out
 	// Corrupt left out
 	// Stall left out
+	// Reroute left out
 	// SnapshotCut left out
+	// SnapshotResume left out
 }

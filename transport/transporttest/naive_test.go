@@ -22,6 +22,7 @@ type naive struct {
 	attempts int  // if not 0, so often a connection is made to one node
 	oneRead  bool // what is read at once is taken for whole frames
 	cutIsEnd bool // a snapshot that is cut ends
+	again    bool // and begins anew
 
 	listener net.Listener
 	self     raft.NodeID
@@ -210,11 +211,23 @@ func (n *naive) deliver(frame []byte) bool {
 	return true
 }
 
-func (n *naive) SendSnapshot(_ context.Context, m raft.Message, body io.ReadSeeker) error {
+func (n *naive) SendSnapshot(ctx context.Context, m raft.Message, body io.ReadSeeker) error {
+	err := n.sendSnapshot(m, body)
+	for n.again && err != nil && !errors.Is(err, raft.ErrClosed) && ctx.Err() == nil {
+		body.Seek(0, io.SeekStart)
+		err = n.sendSnapshot(m, body)
+	}
+	return err
+}
+
+func (n *naive) sendSnapshot(m raft.Message, body io.ReadSeeker) error {
 	n.mu.Lock()
-	address := n.peers[m.To].address
+	p := n.peers[m.To]
 	n.mu.Unlock()
-	conn, err := net.Dial("tcp", address)
+	if p == nil {
+		return raft.ErrClosed
+	}
+	conn, err := net.Dial("tcp", p.address)
 	if err != nil {
 		return err
 	}
@@ -223,10 +236,14 @@ func (n *naive) SendSnapshot(_ context.Context, m raft.Message, body io.ReadSeek
 	frame := m.Append([]byte{'s', 0, 0, 0, 0})
 	binary.LittleEndian.PutUint32(frame[1:], uint32(len(frame)-5))
 	conn.Write(frame)
+	copied := make(chan struct{})
 	go func() {
 		io.Copy(conn, io.LimitReader(body, int64(m.Snapshot.Size)))
+		close(copied)
 	}()
 	answer, err := io.ReadAll(conn)
+	conn.Close()
+	<-copied
 	if err == nil && string(answer) != "ok" {
 		err = errors.New(string(answer))
 	}
@@ -269,11 +286,16 @@ func (n *naive) Close() error {
 	return nil
 }
 
+func resumes(o *transporttest.Options) { o.Resumes = true }
+
 var naiveFaults = []fault{
 	{what: "takes what it reads for frames", finds: "Fragments", naive: func(n *naive) { n.oneRead = true }},
 	{what: "does not connect again", finds: "Cut", naive: func(n *naive) { n.onceOnly = true }},
 	{what: "connects at most ten times", finds: "CutHandshake", naive: func(n *naive) { n.attempts = 10 }},
 	{what: "checks nothing", finds: "Corrupt", naive: func(*naive) {}},
 	{what: "waits for ever", finds: "Stall", naive: func(*naive) {}},
+	{what: "leaves what is on its way", finds: "Reroute", naive: func(*naive) {}},
+	{what: "begins anew", finds: "SnapshotResume", naive: func(n *naive) { n.again = true }, promise: resumes},
+	{what: "gives up", finds: "SnapshotResume", naive: func(*naive) {}, promise: resumes},
 	{what: "takes a cut for the end", finds: "SnapshotCut", naive: func(n *naive) { n.cutIsEnd = true }},
 }

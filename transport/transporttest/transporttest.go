@@ -69,6 +69,10 @@ type Options struct {
 	// Patience.
 	TCP bool
 
+	// Resumes says that SendSnapshot goes on after a connection broke, where
+	// it was. It is checked with TCP.
+	Resumes bool
+
 	// QueueBytes is how much the transport keeps for a peer that takes
 	// nothing; it drops what comes beyond. Zero: it has no bound, and none is
 	// checked.
@@ -185,7 +189,9 @@ var checks = []check{
 	{name: "CutHandshake", needs: needsTCP, run: checkCutHandshake},
 	{name: "Corrupt", needs: needsTCP, run: checkCorrupt},
 	{name: "Stall", needs: needsTCP, run: checkStall},
+	{name: "Reroute", needs: needsTCP, run: checkReroute},
 	{name: "SnapshotCut", needs: needsTCP, run: checkSnapshotCut},
+	{name: "SnapshotResume", needs: needsResumption, run: checkSnapshotResume},
 }
 
 func lacks(missing bool, what string) string {
@@ -198,5 +204,8 @@ func lacks(missing bool, what string) string {
 func needsOrder(o Options) string        { return lacks(o.Unordered, "Options.Unordered is set") }
 func needsIndependence(o Options) string { return lacks(o.Serial, "Options.Serial is set") }
 func needsTCP(o Options) string          { return lacks(!o.TCP, "Options.TCP is not set") }
-func needsSilence(o Options) string      { return lacks(o.Silence == 0, "Options.Silence is 0") }
-func needsQueueBytes(o Options) string   { return lacks(o.QueueBytes == 0, "Options.QueueBytes is 0") }
+func needsResumption(o Options) string {
+	return lacks(!o.Resumes || !o.TCP, "Options.Resumes or Options.TCP is not set")
+}
+func needsSilence(o Options) string    { return lacks(o.Silence == 0, "Options.Silence is 0") }
+func needsQueueBytes(o Options) string { return lacks(o.QueueBytes == 0, "Options.QueueBytes is 0") }

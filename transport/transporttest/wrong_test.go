@@ -297,7 +297,7 @@ func TestWrongTransportsFail(t *testing.T) {
 // What a transport does not promise is not checked, and no failure.
 func TestChecksOfWhatIsNotPromised(t *testing.T) {
 	o := transporttest.Options{New: wrapped(inmem.Faults{}, nil), Serial: true, Unordered: true}
-	for _, name := range []string{"Order", "Independent", "Memory", "SnapshotSlow", "Fragments", "Cut", "CutHandshake", "Corrupt", "Stall", "SnapshotCut"} {
+	for _, name := range []string{"Order", "Independent", "Memory", "SnapshotSlow", "Fragments", "Cut", "CutHandshake", "Corrupt", "Stall", "Reroute", "SnapshotCut", "SnapshotResume"} {
 		r := runCheck(t, name, o)
 		require.True(t, r.skipped, name)
 		require.False(t, r.failed, name)
