@@ -120,11 +120,9 @@ func (e *engine) checkBounds(n *node) {
 		e.fail("state machines", "node %d gives no snapshot: %v", n.id, err)
 		return
 	}
-	if e.checks.of(n).damaged {
-		return // what may be needed of a damaged log is kept
-	}
 	// Package wal: about three times the live entries, and some segments:
-	// spares, torn tails, and those that many restarts in a row have begun.
+	// spares, torn tails, those that many restarts in a row have begun, and
+	// those with what is left of what damage has cost.
 	live := int64(0)
 	for i := range e.ledger.records {
 		if r := &e.ledger.records[i]; r.index >= s.First {

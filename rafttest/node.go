@@ -3,7 +3,11 @@ package rafttest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/bridge"
@@ -127,14 +131,31 @@ func (n *node) start() error {
 	return nil
 }
 
+// errorsInto is a logger that keeps what is worse than a warning.
+func errorsInto(reports *[]string) *zap.Logger {
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zap.ErrorLevel)
+	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		*reports = append(*reports, e.Message)
+		return nil
+	}))
+}
+
 func (n *node) boot() (err error) {
 	if n.machine, err = n.newMachine(n); err != nil {
 		return err
 	}
 	n.writer = &drive.Writer{Random: n.salt}
-	log, err := wal.Open(walDir, wal.Options{FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes, CacheBytes: n.e.cfg.cacheBytes})
+	var reports []string
+	log, err := wal.Open(walDir, wal.Options{
+		FS: n.disk.fs, Manual: n.writer, SegmentBytes: n.e.cfg.segmentBytes, CacheBytes: n.e.cfg.cacheBytes,
+		Logger: errorsInto(&reports),
+	})
 	if err != nil {
 		return err
+	}
+	// Also if the group does not suffer from it.
+	if len(reports) > 0 && !n.disk.faulted && !n.e.checks.of(n).damaged {
+		n.e.fail("storage", "node %d, whose disk was not damaged: %s", n.id, reports[0])
 	}
 	n.log = log
 	n.transport = n.e.network.Transport(n.id)

@@ -30,7 +30,7 @@ var walWrites = []Mutation{
 		ID: "W2", File: "storage/wal/writer.go", Func: "Log.rotate",
 		Find: "if l.durableLSN+1 != l.nextLSN {", Replace: "if false {",
 		Wrong: "no fsync of a segment before the next one says where it ends",
-		By:    []*Engine{test("./storage/wal", "TestScenarioW1IdleFrame")},
+		By:    []*Engine{Stack, test("./storage/wal", "TestScenarioW1IdleFrame")},
 	},
 	{
 		ID: "W3", File: "storage/wal/segment.go", Func: "Log.newSegment",
@@ -227,7 +227,7 @@ var walRecovery = []Mutation{
 		ID: "W37", File: "storage/wal/replay.go", Func: "replay.run",
 		Find: "l.nextLSN, l.durableLSN, l.statedLSN = durable+1, durable, durable", Replace: "l.nextLSN, l.durableLSN, l.statedLSN = w.highestLSN+1, w.highestLSN, w.highestLSN",
 		Wrong: "what is read from the page cache counts as durable",
-		By:    []*Engine{test("./storage/wal", "TestScenarioW6PageCache")},
+		By:    []*Engine{Stack, test("./storage/wal", "TestScenarioW6PageCache")},
 	},
 	{
 		ID: "W38", File: "storage/wal/open.go", Func: "Log.recover",

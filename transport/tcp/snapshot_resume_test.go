@@ -244,41 +244,6 @@ func TestASenderThatDiesIsWaitedForAWhile(t *testing.T) {
 	})
 }
 
-// Who cancels says so, and is not waited for.
-func TestACancelledSnapshotIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := newPipes()
-		a, b := network.pair(t, Options{})
-		got := make(chan error, 1)
-		read := make(chan struct{})
-		b.onSnapshot = func(_ raft.Message, body io.Reader) error {
-			_, err := io.ReadFull(body, make([]byte, 1))
-			require.NoError(t, err)
-			close(read)
-			_, err = io.Copy(io.Discard, body)
-			got <- err
-			return err
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() { <-read; cancel() }()
-		began := time.Now()
-		m := snapshotOf(1, 2, nil)
-		endless := bodyFunc(func(p []byte) (int, error) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Millisecond): // virtual
-			}
-			return len(p), nil
-		})
-		m.Snapshot.Size = 1 << 40
-		require.ErrorIs(t, a.SendSnapshot(ctx, m, endless), context.Canceled)
-		require.ErrorIs(t, receive(t, got), errAborted)
-		require.Less(t, time.Since(began), b.opts.resumeTime()/4)
-		require.NoError(t, a.Close())
-		require.NoError(t, b.Close())
-	})
-}
-
 func TestAReceiverThatIsGoneIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPipes()
@@ -543,10 +508,3 @@ func TestAReplacedConnectionBringsNothing(t *testing.T) {
 	tr.detach(first, io.EOF)
 	require.Same(t, second, tr.current, "that was another one")
 }
-
-// bodyFunc reads from wherever it is.
-type bodyFunc func(p []byte) (int, error)
-
-func (f bodyFunc) Read(p []byte) (int, error) { return f(p) }
-
-func (f bodyFunc) Seek(int64, int) (int64, error) { return 0, nil }
