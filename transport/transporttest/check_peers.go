@@ -107,7 +107,9 @@ func checkForget(s *suite) {
 	a.know(b)
 	a.know(c)
 	s.reach(a, c)
+	waiting := a.send(s.message(a, 2), s.withData(a, 2, 100))
 	a.setPeer(2, "")
+	s.arrive(waiting)
 	// It is not started, and so has not made itself known.
 	forgotten := a.send(s.message(a, 2))[0]
 	s.await("node 1 is told Unreachable(2), which was forgotten", func() bool { return a.unreachable[2] > forgotten.told })

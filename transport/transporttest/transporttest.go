@@ -29,7 +29,8 @@
 //
 // What the contract leaves open, the checks leave open: a transport may drop
 // any message, as long as it says so, and what it does with messages to its own
-// node is its affair.
+// node is its affair. But without faults it must get entries of 3 MiB through,
+// and take two snapshots at a time.
 package transporttest
 
 import (
