@@ -38,8 +38,8 @@
 // Torn and damaged are told apart by a number in each frame, the highest that
 // was known to be durable when it was written. The limit: a damaged last batch,
 // before any later frame states that it was durable, looks like a torn write.
-// The writer appends such a frame after a tenth of a second without work, and
-// Close syncs one. A segment under another name is refused by Open, and so is a
+// The writer appends such a frame, or begins a segment, after a tenth of a
+// second without work, and Close syncs it. A segment under another name is refused by Open, and so is a
 // missing one that a later one follows; that the newest one has been deleted,
 // or replaced by what it once held, or has lost both its header and its
 // checkpoint, shows only in a commit index above the log's end.

@@ -262,3 +262,40 @@ func TestReplacedSnapshotsAreRemoved(t *testing.T) {
 	}
 	require.Equal(t, 2, left)
 }
+
+// TestLargeBatchIsStated: also a batch that fills a segment, or is larger, is
+// known to be durable once the writer is idle, so that damage to it is known.
+func TestLargeBatchIsStated(t *testing.T) {
+	for _, size := range []int64{minSegmentBytes - headerBytes - blockSize - 200, minSegmentBytes, 3 * minSegmentBytes} {
+		d := newDisk(t)
+		d.mustOpen()
+		d.save(1, write(1, 0, raft.Entry{Index: 1, Term: 1, Data: make([]byte, size)}))
+		name, off := d.lastFrame()
+		d.drive.Idle()
+		segments := len(d.segments())
+		d.drive.Idle()
+		require.Len(t, d.segments(), segments, "it is said once")
+		d.fs.Corrupt(name, func(b []byte) { b[off+frameHeaderBytes+500] ^= 1 })
+		d.crash(vfs.Everything)
+		require.Equal(t, name, d.refused(1).File, "%d bytes", size)
+	}
+}
+
+// An idle writer that cannot begin a segment fails the log, as a busy one does.
+func TestIdleWriterFails(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	d.save(1, write(1, 0, raft.Entry{Index: 1, Term: 1, Data: make([]byte, minSegmentBytes)}))
+	d.fs.SetHook(func(op *vfs.Op) error {
+		if op.Mutates() {
+			return errUnreadable
+		}
+		return nil
+	})
+	d.drive.Idle()
+	d.fs.SetHook(nil)
+	var saveErr error
+	d.queue(1, write(1, 0, entry(2, 1)), func(err error) { saveErr = err })
+	d.sync()
+	require.ErrorIs(t, saveErr, errUnreadable)
+}

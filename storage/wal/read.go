@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/seed-6281cb22/raft"
 	"github.com/seed-6281cb22/raft/internal/vfs"
@@ -27,7 +28,8 @@ func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]
 		if piece == nil || err != nil {
 			return buf, err
 		}
-		entries, err := piece.read()
+		before := len(buf)
+		read, err := piece.read(buf)
 		if err != nil {
 			// The entries may have moved, or been forgotten or replaced,
 			// meanwhile, and their file been used again.
@@ -37,12 +39,11 @@ func (s *storage) Entries(buf []raft.Entry, lo, hi raft.Index, maxBytes int) ([]
 			}
 			return buf, err
 		}
-		for i := range entries {
-			r.taken += len(entries[i].Data)
+		for buf = read[:before]; len(buf) < len(read); buf = read[:len(buf)+1] {
+			r.taken += len(read[len(buf)].Data)
 			if r.taken > maxBytes && r.read > 0 {
 				return buf, nil
 			}
-			buf = append(buf, entries[i])
 			r.lo++
 			r.read++
 		}
@@ -116,26 +117,28 @@ func (p *piece) corrupt(index raft.Index, reason string) error {
 	return corruptGroups(p.name, int64(p.at[index-p.first].off), reason, raft.IndexRange{Group: p.group, First: index, Last: index})
 }
 
-// read returns the entries. Each is checked, wherever it comes from.
-func (p *piece) read() ([]raft.Entry, error) {
+// read appends the entries. Each is checked, wherever it comes from.
+func (p *piece) read(buf []raft.Entry) ([]raft.Entry, error) {
 	raw, err := p.bytes()
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]raft.Entry, len(p.at))
+	buf = slices.Grow(buf, len(p.at))
 	for i, at := range p.at {
 		body, err := openEntry(p.group, raw.of(at))
 		if err != nil {
 			return nil, p.corrupt(p.first+raft.Index(i), err.Error())
 		}
-		if err := entries[i].Unmarshal(body); err != nil {
+		buf = append(buf, raft.Entry{})
+		e := &buf[len(buf)-1]
+		if err := e.Unmarshal(body); err != nil {
 			return nil, p.corrupt(p.first+raft.Index(i), err.Error())
 		}
-		if e := &entries[i]; e.Index != p.first+raft.Index(i) || e.Term != p.terms[i] {
+		if e.Index != p.first+raft.Index(i) || e.Term != p.terms[i] {
 			return nil, p.corrupt(p.first+raft.Index(i), fmt.Sprintf("entry %d of term %d is in the place of one of term %d", e.Index, e.Term, p.terms[i]))
 		}
 	}
-	return entries, nil
+	return buf, nil
 }
 
 // rawEntries are the bytes of entries, and nothing or little else.

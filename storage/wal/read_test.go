@@ -102,7 +102,7 @@ func TestEntriesReplacedBeforeTheyAreRead(t *testing.T) {
 	d.save(1, write(3, 0, entries(1, 3, 2)...))
 	p, err := r.locate(1 << 20)
 	require.NoError(t, err)
-	got, err := p.read()
+	got, err := p.read(nil)
 	require.NoError(t, err)
 	require.Equal(t, entries(1, 3, 2), got)
 	require.Equal(t, raft.Index(3), r.hi)

@@ -132,7 +132,15 @@ func (l *Log) idle() {
 	failed, compacted := l.failed, len(l.compacted)
 	l.mu.Unlock()
 	seg := l.current
-	if failed != nil || l.statedLSN == l.durableLSN && compacted == 0 || seg.end+blockSize > seg.size {
+	if failed != nil || l.statedLSN == l.durableLSN && compacted == 0 {
+		return
+	}
+	if seg.end+blockSize > seg.size { // a batch has filled it: a new one says so, too
+		if err := l.rotate(); err != nil {
+			l.mu.Lock()
+			l.failed = fmt.Errorf("wal: beginning a segment in %s failed, and nothing more is written: %w", l.dir, err)
+			l.mu.Unlock()
+		}
 		return
 	}
 	b := &batch{}

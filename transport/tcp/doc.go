@@ -44,9 +44,10 @@
 // A transport has one goroutine that accepts, one that reports unreachable
 // peers, one that looks at TLSFiles if there are any, two for each connection
 // that it dials (a sender, and one that listens for signs of life), and one for
-// each incoming connection. Send only encodes, into a buffer of the peer; the
-// peer's senders write whatever has gathered with one write while the next
-// batch gathers.
+// each incoming connection: so six for each peer. A snapshot that is received
+// has one more, in which the Handler is called, and SendSnapshot starts two.
+// Send only encodes, into a buffer of the peer; the peer's senders write whatever
+// has gathered with one write while the next batch gathers.
 //
 // For each peer at most Options.QueueBytes wait to be sent, and 4 MiB of urgent
 // messages. A connection that has not introduced itself yet holds less than a

@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
 	"net"
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -225,36 +227,37 @@ func TestTooManyHandshakes(t *testing.T) {
 	require.EqualValues(t, 1, b.Stats().TurnedAway)
 }
 
-// A peer that falls silent without a word, as behind a cut cable, is noticed.
+// A peer that falls silent without a word, as behind a cut cable, is noticed;
+// and who has nothing to answer says nothing.
 func TestASilentPeerIsLeft(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	go func() {
-		for {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		listener := network.listen("10.0.0.2:7000")
+		defer listener.Close()
+		a := network.listenNode(t, 1, "10.0.0.1:7000", Options{}).start(t)
+		a.SetPeer(2, "10.0.0.2:7000")
+		began := time.Now()
+		for range lanes {
 			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			l := newLink(conn)
-			l.next(0)
-			conn.Write(wire.AppendWelcome(nil, wire.Answer(wire.Ours(raft.Identity{Cluster: "test", Node: 2}), goodHello(wire.ForMessages))))
+			require.NoError(t, err)
+			go func() {
+				newLink(conn).next(0)
+				conn.Write(welcomeOf(func(*wire.Welcome) {}))
+				io.Copy(io.Discard, conn)
+			}()
 		}
-	}()
-	a := startNode(t, 1, Options{PeerTimeout: minPeerTimeout})
-	b := startNode(t, 2, Options{PeerTimeout: minPeerTimeout})
-	a.SetPeer(2, listener.Addr().String())
-	waitFor(t, "connected", func() bool { return a.Peers()[0].Connected })
-	began := time.Now()
+		synctest.Wait()
+		require.True(t, a.Peers()[0].Connected)
+		require.EqualValues(t, 2, receive(t, a.unreachable))
+		require.Equal(t, DefaultPeerTimeout, time.Since(began))
 
-	// Meanwhile, the other way round: a dialer that falls silent.
-	s := introduced(t, b, wire.ForMessages)
-	require.Empty(t, s.hears(), "no sign of life without a reason")
-	require.GreaterOrEqual(t, time.Since(began), minPeerTimeout-100*time.Millisecond)
-
-	require.EqualValues(t, 2, receive(t, a.unreachable))
-	waitFor(t, "an error", func() bool { return a.Peers()[0].Err != nil })
-	require.ErrorContains(t, a.Peers()[0].Err, "silent")
+		s := callFrom(a, "10.0.0.9")
+		hello := wire.Hello{Versions: wire.Supported(), Purpose: wire.ForMessages, From: raft.Identity{Cluster: "test", Node: 3}, To: 1}
+		go s.Write(wire.AppendHello(nil, hello))
+		began = time.Now()
+		require.Equal(t, []wire.Kind{wire.KindWelcome}, (&stranger{s, t}).hears())
+		require.Equal(t, DefaultPeerTimeout, time.Since(began))
+	})
 }
 
 func TestANewerConnectionTakesOver(t *testing.T) {
