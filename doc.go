@@ -64,7 +64,9 @@
 // A founding member that had no part in the first election keeps its mark until
 // the others have committed an entry without it. If one of those that voted is
 // lost for good before that, the group cannot elect until it is back: the
-// member that never voted cannot be told from one that lost its storage.
+// member that never voted cannot be told from one that lost its storage. So take
+// none away from a new cluster before its leader's Status.Peers shows no mark,
+// which is a matter of a few heartbeats.
 //
 // So a member whose storage is lost is started again without Bootstrap, with
 // the same ID and with Config.Cluster, and recovers by itself, as long as a
