@@ -68,7 +68,7 @@ func (f *fingerprint) log(l *raftLog) {
 func (f *fingerprint) peer(r *Raft, p *progress) {
 	f.node(p.id)
 	f.number(uint64(p.vote), uint64(p.state))
-	for _, flag := range []bool{p.voter, p.outgoing, p.marked, p.paused, p.notify, p.heartbeat, p.misfit} {
+	for _, flag := range []bool{p.voter, p.outgoing, p.marked, p.paused, p.notify, p.heartbeat, p.misfit, p.asked, p.unheard} {
 		f.flag(flag)
 	}
 	f.number(uint64(p.match), uint64(p.next), uint64(p.verified), p.mark, uint64(p.unmark), p.round)

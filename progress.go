@@ -43,7 +43,12 @@ type progress struct {
 	sentRound uint64
 	// resume is the round whose answer lets entries be pipelined again after a
 	// pipeline collapsed, see recovering; 0: they may be.
-	resume  uint64
+	resume uint64
+	// asked: recovering, an AppendEntries without entries was sent after the
+	// last one in flight, see askAfter.
+	asked bool
+	// unheard: nothing that was sent since a pipeline collapsed has arrived yet.
+	unheard bool
 	reading Index // Lo of the LogRead under way, 0: none
 	// misfit: the entry that was read does not fit beside what is on the way;
 	// it is read again when nothing is.
@@ -81,6 +86,7 @@ func (p *progress) reset(next Index, now Instant) {
 // probe goes back to finding out where the logs agree, from next on.
 func (p *progress) probe(next Index) {
 	p.state, p.paused = probing, false
+	p.asked = false
 	p.next = max(next, p.match+1)
 	p.inFlight, p.bytes = p.inFlight[:0], 0
 }
@@ -101,8 +107,20 @@ func (p *progress) replicate(next Index) {
 // The next one is half as deep; it grows again with all that arrives.
 func (p *progress) collapse(next Index, round uint64) {
 	p.probe(next)
-	p.resume = round + 1
+	p.resume, p.unheard = round+1, true
 	p.depth = max(1, p.depth/2)
+}
+
+// suspend ends a pipeline of which messages may have been lost, in the given
+// round. What is on the way either arrives or turns out to be lost, before
+// anything is sent again.
+func (p *progress) suspend(round uint64) {
+	last := p.next - 1
+	p.probe(p.verified + 1)
+	p.resume, p.unheard = round+1, true
+	if last > p.verified {
+		p.launched(last, 0)
+	}
 }
 
 // recovering reports whether messages of a collapsed pipeline may still be on
@@ -111,8 +129,18 @@ func (p *progress) collapse(next Index, round uint64) {
 // of its own, then the messages would multiply without end on a network that
 // reorders them. So as long as no round that began after the collapse has been
 // answered, rejections count for nothing, and entries go one message at a time,
-// each after the one before it has arrived.
+// each after the one before it has arrived. The first one has to in any case,
+// again if what asks after it is rejected: a round may be answered while a slow
+// way for entries is full of what is left of the pipeline.
 func (p *progress) recovering() bool { return p.resume != 0 }
+
+// lastInFlight returns the last entry on the way, 0 if there is none.
+func (p *progress) lastInFlight() Index {
+	if n := len(p.inFlight); n > 0 {
+		return p.inFlight[n-1].last
+	}
+	return 0
+}
 
 // room is how many bytes of entries, at most limit, may be sent now; 0 if none.
 // Where nothing is on the way, one entry of any size may be sent.

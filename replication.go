@@ -239,12 +239,16 @@ func (r *Raft) sendHeartbeat(p *progress) {
 // silence about them while heartbeats are answered, has them sent again. To send
 // megabytes once more because they are slow would make them slower.
 func (r *Raft) askAfter(p *progress) {
-	term, known := r.log.term(p.next - 1)
+	last := p.next - 1
+	if p.recovering() {
+		last, p.asked = p.lastInFlight(), true
+	}
+	term, known := r.log.term(last)
 	if !known {
 		p.probe(p.next) // the entry before them is compacted: a snapshot is due
 		return
 	}
-	r.sendAppend(p, p.next-1, term, nil)
+	r.sendAppend(p, last, term, nil)
 	p.sentRound = r.leading.round
 }
 
@@ -450,9 +454,6 @@ func (r *Raft) handleAppendEntriesReply(m *Message) error {
 	// The rest only decides what to send next, where a reply that is not
 	// to be believed does no harm.
 	p.window = m.Window
-	if m.Round >= p.resume {
-		p.resume = 0
-	}
 	if m.Reject {
 		r.handleRejection(p, m)
 	} else {
@@ -520,7 +521,11 @@ func (r *Raft) heardMark(p *progress, m *Message) bool {
 func (r *Raft) handleRejection(p *progress, m *Message) {
 	// "A rejection is ignored if what it rejects is known to match": it was
 	// overtaken by later replies.
-	if m.Index <= p.match || p.state == sendingSnapshot || p.recovering() || p.state == probing && m.Index != p.next-1 {
+	rejected := p.next - 1
+	if p.recovering() {
+		rejected = p.lastInFlight()
+	}
+	if m.Index <= p.match || p.state == sendingSnapshot || p.recovering() && !p.asked || p.state == probing && m.Index != rejected {
 		return
 	}
 	next := m.Match + 1
@@ -530,8 +535,10 @@ func (r *Raft) handleRejection(p *progress, m *Message) {
 		next = hint + 1
 	}
 	next = min(next, m.Index)
-	if p.state == replicating {
+	if p.state == replicating || p.recovering() {
 		next = min(next, p.verified+1) // beyond, only the order on the way is in doubt
+	}
+	if p.state == replicating {
 		p.collapse(next, r.leading.round)
 	} else {
 		p.probe(next)
@@ -549,12 +556,18 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 	// were sent has been answered were lost: on the way, or there, by a crash
 	// before they were durable. Or a heartbeat has overtaken them.
 	missing := m.Verified+1 < p.next && m.Round > p.sentRound
+	p.unheard = p.unheard && len(p.inFlight) > 0
+	if m.Round >= p.resume && !p.unheard {
+		p.resume = 0
+	}
 	switch p.state {
 	case probing:
 		switch {
+		case p.recovering() && len(p.inFlight) == 0:
+			p.probe(p.verified + 1) // it has arrived: the next one
 		case p.recovering():
-			if len(p.inFlight) == 0 {
-				p.probe(p.verified + 1) // it has arrived: the next one
+			if m.Round > p.sentRound && r.now >= p.sent.Add(r.cfg.HeartbeatInterval) {
+				r.askAfter(p)
 			}
 		case m.Verified+1 >= p.next:
 			p.inFlight, p.bytes = p.inFlight[:0], 0
@@ -622,7 +635,7 @@ func (r *Raft) malformed(m *Message, format string, args ...any) error {
 func (r *Raft) Unreachable(now Instant, peer NodeID) {
 	r.advance(now)
 	if p := r.peer(peer); r.role == Leader && p != nil && p.state == replicating {
-		p.probe(p.verified + 1)
+		p.suspend(r.leading.round)
 		r.pause(p)
 	}
 }

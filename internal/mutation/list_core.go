@@ -241,10 +241,16 @@ var commits = []Mutation{
 		By:    []*Engine{test(".", "TestReorderingDoesNotMultiply")},
 	},
 	{
-		ID: "C14d", File: "replication.go", Func: "Raft.handleAppendEntriesReply",
-		Find: "if m.Round >= p.resume {", Replace: "if false {",
+		ID: "C14d", File: "replication.go", Func: "Raft.handleAcknowledgement",
+		Find: "if m.Round >= p.resume && !p.unheard {", Replace: "if false {",
 		Wrong: "after a collapse nothing is pipelined again",
-		By:    []*Engine{Core},
+		By:    []*Engine{test(".", "TestLossOnASlowWayThatHeartbeatsOvertakeDoesNotMultiply")},
+	},
+	{
+		ID: "C14e", File: "replication.go", Func: "Raft.handleAcknowledgement",
+		Find: "if m.Round >= p.resume && !p.unheard {", Replace: "if m.Round >= p.resume {",
+		Wrong: "a heartbeat that overtakes what is left of a collapsed pipeline starts another",
+		By:    []*Engine{test(".", "TestLossOnASlowWayThatHeartbeatsOvertakeDoesNotMultiply")},
 	},
 	{
 		ID: "C15", File: "progress.go", Func: "progress.probe",
