@@ -91,7 +91,7 @@ func (r *replay) confirmHeader(seg *segment, w *walked) error {
 	if w.highestLSN > seg.header.durableLSN {
 		return nil
 	}
-	_, readAt, _, err := readSegmentHeader(seg.file)
+	_, readAt, _, err := readSegmentHeader(seg.file, seg.number)
 	if err != nil {
 		return err
 	}

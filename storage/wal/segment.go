@@ -60,20 +60,21 @@ type segment struct {
 	baseless bool
 }
 
-// readSegmentHeader returns the first valid copy of the header, and where it
-// is.
-func readSegmentHeader(f vfs.File) (h segmentHeader, copyAt int64, valid bool, err error) {
+// readSegmentHeader returns the first valid copy of the header that bears a
+// number, or else the first valid one, and where it is: a file that is used
+// again has had a header before.
+func readSegmentHeader(f vfs.File, number uint32) (h segmentHeader, at int64, valid bool, err error) {
 	buf := make([]byte, segmentHeaderBytes)
-	for ; copyAt < headerBytes; copyAt += blockSize {
+	for copyAt := int64(0); copyAt < headerBytes && !(valid && h.number == number); copyAt += blockSize {
 		n, err := f.ReadAt(buf, copyAt)
 		if err != nil && err != io.EOF {
 			return segmentHeader{}, 0, false, err
 		}
-		if h, ok := decodeSegmentHeader(buf[:n]); ok {
-			return h, copyAt, true, nil
+		if found, ok := decodeSegmentHeader(buf[:n]); ok && (!valid || found.number == number) {
+			h, at, valid = found, copyAt, true
 		}
 	}
-	return segmentHeader{}, 0, false, nil
+	return h, at, valid, nil
 }
 
 // writeHeader writes both copies of the header, or the one at from up to to,
