@@ -191,3 +191,26 @@ func TestScenarioH13OnlyTheNewerRenameSurvives(t *testing.T) {
 		}
 	}
 }
+
+// An Open that finds a segment with nothing but its checkpoint writes the
+// header again, since that may come from the page cache. A power loss ruins
+// what is being written, and never both copies: the segment may be all there
+// is.
+func TestHeaderSurvivesBeingConfirmed(t *testing.T) {
+	for fate := vfs.Lost; fate <= vfs.Garbage; fate++ {
+		for n := 1; ; n++ {
+			d := newDisk(t)
+			d.mustOpen()
+			d.save(1, raft.Write{HardState: raft.HardState{Term: 7, Vote: 3}})
+			require.NoError(t, d.log.Close())
+			d.mustOpen() // a segment that holds all, and the one before is free
+			d.fs.Crash(vfs.Nothing)
+			more := d.crashAt(n, func() { d.open() })
+			d.crash(vfs.Sectors(func(string, int64) vfs.Fate { return fate }))
+			require.Equal(t, raft.HardState{Term: 7, Vote: 3}, d.load(1).HardState)
+			if !more {
+				break
+			}
+		}
+	}
+}

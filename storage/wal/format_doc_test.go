@@ -183,7 +183,8 @@ func (l *docLog) hidden(name string, b []byte, exist map[uint32]*docSegment, new
 	return s.firstLSN > 0 && s.highestDurable >= s.firstLSN
 }
 
-func (l *docLog) header(name string, b []byte) *docSegment {
+func (l *docLog) header(name string, b []byte) (first *docSegment) {
+	number, _ := strconv.ParseUint(strings.TrimSuffix(name, ".wal"), 16, 32)
 	for _, at := range []int{0, 4096} {
 		if len(b) < at+128 {
 			break
@@ -198,9 +199,14 @@ func (l *docLog) header(name string, b []byte) *docSegment {
 			prevNumber: u32(h[48:]), prevEnd: int(u64(h[56:])), prevLSN: u64(h[64:]), size: int(u64(h[72:])),
 		}
 		s.magic, s.seed = 0x5246524d^uint32(s.salt>>32), crc(0, h[24:32])
-		return s
+		if s.number == uint32(number) {
+			return s
+		}
+		if first == nil {
+			first = s
+		}
 	}
-	return nil
+	return first
 }
 
 func (l *docLog) explainHeader(s *docSegment) {

@@ -209,3 +209,25 @@ func TestDamagedCheckpointIsNoBeginning(t *testing.T) {
 	}
 	require.NotContains(t, d.segments(), damaged.name, "in the end it is freed")
 }
+
+// A segment's file has had a header before, of a lower number. That the first
+// sector is as it was then hides no more than a damaged one does: least of all
+// when a segment that stays because of damage would be the newest instead.
+func TestStaleHeaderHidesNoSegment(t *testing.T) {
+	d, damaged := lostGroup(t)
+	d.crash(vfs.Nothing)
+	stale, _ := d.fs.Bytes(damaged)
+	d.overwrite(20)
+	d.save(2, write(2000, 0, entry(1, 2000)))
+	d.crash(vfs.Nothing)
+	for range 2 {
+		d.crash(vfs.Nothing)
+		want := d.load(2)
+		require.EqualValues(t, 2000, want.HardState.Term)
+		require.NoError(t, d.log.Close())
+		d.fs.Corrupt(d.log.current.name, func(b []byte) { copy(b[:512], stale) })
+		d.mustOpen()
+		require.Equal(t, want, d.load(2))
+		d.goesOnDamaged(damaged)
+	}
+}

@@ -300,7 +300,7 @@ func (l *Log) openSegment(name string, number uint32) (seg *segment, valid bool,
 	}
 	seg.size, err = seg.file.Size()
 	if err == nil {
-		seg.header, valid, err = readSegmentHeader(seg.file)
+		seg.header, _, valid, err = readSegmentHeader(seg.file, number)
 	}
 	valid = valid && seg.header.number == number // not if it is a spare, number 0
 	if err == nil && valid && seg.header.version > formatVersion {

@@ -84,12 +84,23 @@ func (r *replay) run() error {
 
 // confirmHeader makes sure that the last segment's header is durable, if
 // nothing in the segment shows that it once was: it may come from the page
-// cache, and the next segment builds on it. The bytes are the same.
+// cache, and the next segment builds on it. The bytes are the same, and yet a
+// power loss may ruin what is being written: so the copies are written one
+// after the other, the one that was read last.
 func (r *replay) confirmHeader(seg *segment, w *walked) error {
 	if w.highestLSN > seg.header.durableLSN {
 		return nil
 	}
-	return seg.writeHeader()
+	_, readAt, _, err := readSegmentHeader(seg.file, seg.number)
+	if err != nil {
+		return err
+	}
+	for _, copyAt := range []int64{blockSize - readAt, readAt} {
+		if err := seg.writeHeader(copyAt, copyAt+blockSize); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // segment replays the frames up to durable and carries those above it. A hole

@@ -60,28 +60,30 @@ type segment struct {
 	baseless bool
 }
 
-// readSegmentHeader returns the first valid copy of the header.
-func readSegmentHeader(f vfs.File) (segmentHeader, bool, error) {
+// readSegmentHeader returns the first valid copy of the header that bears a
+// number, or else the first valid one, and where it is: a file that is used
+// again has had a header before.
+func readSegmentHeader(f vfs.File, number uint32) (h segmentHeader, at int64, valid bool, err error) {
 	buf := make([]byte, segmentHeaderBytes)
-	for copyAt := int64(0); copyAt < headerBytes; copyAt += blockSize {
+	for copyAt := int64(0); copyAt < headerBytes && !(valid && h.number == number); copyAt += blockSize {
 		n, err := f.ReadAt(buf, copyAt)
 		if err != nil && err != io.EOF {
-			return segmentHeader{}, false, err
+			return segmentHeader{}, 0, false, err
 		}
-		if h, ok := decodeSegmentHeader(buf[:n]); ok {
-			return h, true, nil
+		if found, ok := decodeSegmentHeader(buf[:n]); ok && (!valid || found.number == number) {
+			h, at, valid = found, copyAt, true
 		}
 	}
-	return segmentHeader{}, false, nil
+	return h, at, valid, nil
 }
 
-// writeHeader writes both copies and syncs them. All that the header vouches
-// for has been synced before.
-func (s *segment) writeHeader() error {
+// writeHeader writes both copies of the header, or the one at from up to to,
+// and syncs that. All that the header vouches for has been synced before.
+func (s *segment) writeHeader(from, to int64) error {
 	buf := make([]byte, headerBytes)
 	copy(buf, s.header.encode())
 	copy(buf[blockSize:], buf[:segmentHeaderBytes])
-	if err := writeFull(s.file, buf, 0); err != nil {
+	if err := writeFull(s.file, buf[from:to], from); err != nil {
 		return err
 	}
 	return s.file.Sync()
@@ -129,7 +131,7 @@ func (l *Log) newSegment(carry *batch) error {
 	}
 	if err == nil {
 		seg.header.durableLSN = next - 1
-		err = seg.writeHeader()
+		err = seg.writeHeader(0, headerBytes)
 	}
 	if err != nil {
 		seg.file.Close()
