@@ -176,12 +176,10 @@ func harden(c *tls.Config) {
 // validateTLS refuses a configuration with which somebody could be a node
 // whom no authority vouches for.
 func validateTLS(c *tls.Config) error {
+	if err := validateVersions(c); err != nil {
+		return err
+	}
 	switch verifies := c.VerifyConnection != nil || c.VerifyPeerCertificate != nil; {
-	case c.MinVersion != 0 && c.MinVersion < tls.VersionTLS12:
-		return wrongTLS("MinVersion is below TLS 1.2")
-	case c.MaxVersion != 0 && c.MaxVersion < max(c.MinVersion, tls.VersionTLS12),
-		c.MaxVersion == tls.VersionTLS12 && c.MinVersion == 0:
-		return wrongTLS("MaxVersion is below MinVersion, which is TLS 1.3 unless it is set")
 	case len(c.Certificates) == 0 && c.GetClientCertificate == nil:
 		return wrongTLS("has neither Certificates nor GetClientCertificate to dial with")
 	case c.InsecureSkipVerify && !verifies:
@@ -194,7 +192,21 @@ func validateTLS(c *tls.Config) error {
 	return validateListening(c)
 }
 
+func validateVersions(c *tls.Config) error {
+	switch {
+	case c.MinVersion != 0 && c.MinVersion < tls.VersionTLS12:
+		return wrongTLS("MinVersion is below TLS 1.2")
+	case c.MaxVersion != 0 && c.MaxVersion < max(c.MinVersion, tls.VersionTLS12),
+		c.MaxVersion == tls.VersionTLS12 && c.MinVersion == 0:
+		return wrongTLS("MaxVersion is below MinVersion, which is TLS 1.3 unless it is set")
+	}
+	return nil
+}
+
 func validateListening(c *tls.Config) error {
+	if err := validateVersions(c); err != nil {
+		return err
+	}
 	verifies := c.VerifyConnection != nil || c.VerifyPeerCertificate != nil
 	switch {
 	case len(c.Certificates) == 0 && c.GetCertificate == nil:

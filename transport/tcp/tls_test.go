@@ -207,6 +207,10 @@ func TestGetConfigForClient(t *testing.T) {
 	}
 	_, _, listened := attempt(t, Options{TLS: strict}, returns(lax, nil))
 	require.ErrorContains(t, listened, "ClientAuth must be RequireAndVerifyClientCert")
+	old := strict.Clone()
+	old.MinVersion = tls.VersionTLS10
+	_, _, listened = attempt(t, Options{TLS: strict}, returns(old, nil))
+	require.ErrorContains(t, listened, "MinVersion is below TLS 1.2")
 	_, _, listened = attempt(t, Options{TLS: strict}, returns(nil, errors.New("not now")))
 	require.ErrorContains(t, listened, "not now")
 }
