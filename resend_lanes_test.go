@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -120,5 +121,41 @@ func TestLossOnASlowWayThatHeartbeatsOvertakeDoesNotMultiply(t *testing.T) {
 			}
 			require.Less(t, l.sent, 5*entries*size)
 		})
+	}
+}
+
+// However slow the way is, however short its queue, and whatever is lost on it
+// for a while: then the peer catches up. (A queue that is full was filled, with
+// each heartbeat's answer, with what it held already, for ever.)
+func TestPeerOnASlowWayThatHeartbeatsOvertakeCatchesUp(t *testing.T) {
+	const proposing, failing, patience = 2000, 3000, 60_000 // ms
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		c := newTestCluster(t, 3, func(cfg *CoreConfig) {
+			cfg.MaxMessageBytes, cfg.MaxWindowBytes = 3000<<random.IntN(8), 64<<10<<random.IntN(8)
+		})
+		c.elect(1)
+		c.run(time.Second)
+		ms, loss, proposed := 0, random.Float64()/10, 0
+		l := &laned{c: c, rate: 5 + random.IntN(200), limit: 10 << 10 << random.IntN(8)}
+		l.lost = func(int) bool { return ms < failing && random.Float64() < loss }
+		leader, peer := c.node(1).r, c.node(1).r.peer(2)
+		for ; ms < failing || peer.match < leader.Last() || peer.state != replicating; ms++ {
+			require.Less(t, ms, patience, "seed %d: caught up to %d of %d", seed, peer.match, leader.Last())
+			if size := random.IntN(2000); ms < proposing && random.IntN(10) == 0 && c.propose(1, strings.Repeat("x", size)) == nil {
+				proposed += size + entryOverhead
+				l.launch()
+			}
+			if ms < failing && random.IntN(500) == 0 { // a connection breaks
+				gone := random.IntN(len(l.queue) + 1)
+				for i := range gone {
+					l.queued -= l.size(&l.queue[i].m)
+				}
+				l.queue, l.unreachable = l.queue[gone:], true
+			}
+			l.step()
+		}
+		require.Equal(t, Leader, leader.Role(), "seed %d", seed)
+		require.Less(t, l.sent, 10*proposed, "seed %d", seed)
 	}
 }

@@ -228,7 +228,7 @@ var walReads = []Mutation{
 	},
 	{
 		ID: "W118", File: "storage/wal/read.go", Func: "reader.locate",
-		Find: "case l.ended: return nil, raft.ErrClosed", Replace: "",
+		Find: "case l.filesClosed: return nil, raft.ErrClosed", Replace: "",
 		Wrong: "a closed log is read",
 		By:    []*Engine{test("./storage/wal", "TestCloseWaitsAndThenRefuses")},
 	},

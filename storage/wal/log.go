@@ -36,7 +36,8 @@ type Log struct {
 	spares        []string   // paths
 	highestNumber uint32     // of any segment or spare, ever
 	closing       bool
-	ended         bool // the writer has ended, all files are closed
+	filesClosed   bool
+	ended         bool // the writer has ended, after all files have been closed
 	completing    bool // a goroutine refuses what is saved after that
 	closeErr      error
 
@@ -259,7 +260,7 @@ func (l *Log) end() {
 		failed = raft.ErrClosed
 	}
 	l.mu.Lock()
-	l.failed = failed
+	l.failed, l.filesClosed = failed, true
 	for _, s := range l.chain {
 		s.file.Close()
 	}

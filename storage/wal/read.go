@@ -81,7 +81,7 @@ func (r *reader) locate(maxBytes int) (*piece, error) {
 	defer l.mu.Unlock()
 	changed := r.begun && (g.cuts != r.cuts || r.lo < g.first)
 	switch {
-	case l.ended:
+	case l.filesClosed:
 		return nil, raft.ErrClosed
 	case g.refused != nil && g.lost:
 		return nil, g.refused

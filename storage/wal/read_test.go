@@ -128,3 +128,26 @@ func TestEntryOfAnotherTermIsDamage(t *testing.T) {
 	require.Contains(t, corrupt.Reason, "of term 1")
 	require.Equal(t, []raft.IndexRange{{Group: 1, First: 1, Last: 1}}, corrupt.Ranges)
 }
+
+// From the moment that Close closes the files, reads say that the log is
+// closed, also while it still refuses what has been saved meanwhile.
+func TestEntriesWhileTheLogCloses(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	d.save(1, write(1, 0, entries(1, 1, 3)...))
+	d.drive.Idle()
+	d.log.cache = nil
+	var saveErr, readErr error
+	d.fs.SetHook(func(op *vfs.Op) error {
+		if op.Kind == vfs.OpSync { // of Close
+			d.queue(1, write(1, 0, entries(4, 1, 1)...), func(err error) {
+				saveErr = err
+				_, readErr = d.log.Storage(1).Entries(nil, 1, 4, 1000)
+			})
+		}
+		return nil
+	})
+	require.NoError(t, d.log.Close())
+	require.ErrorIs(t, saveErr, raft.ErrClosed)
+	require.ErrorIs(t, readErr, raft.ErrClosed)
+}

@@ -344,3 +344,31 @@ func TestSnapshotsSentAtOnceAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A receiver that has restarted begins anew. That it has less than before does
+// not count as standing still.
+func TestASnapshotIsResumedAfterTheReceiverHasRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		a, b := network.pair(t, Options{})
+		b.acceptSnapshotsInVain()
+		data := someData(40 * wire.MaxChunkBytes)
+		sent := make(chan error, 1)
+		body := bytes.NewReader(data)
+		go func() {
+			sent <- a.SendSnapshot(t.Context(), snapshotOf(1, 2, data), &slowBody{body, body, time.Second})
+		}()
+		time.Sleep(30 * time.Second)
+		require.NoError(t, b.Close())
+		again := network.listenNode(t, 2, b.addr(), Options{})
+		got := again.acceptSnapshots()
+		again.start(t)
+		time.Sleep(20 * time.Second)
+		network.cut()
+		require.NoError(t, <-sent)
+		require.True(t, bytes.Equal(data, (<-got).data))
+		require.EqualValues(t, 2, a.Stats().SnapshotsResumed)
+		require.NoError(t, a.Close())
+		require.NoError(t, again.Close())
+	})
+}

@@ -259,6 +259,7 @@ func (s *snapshotSend) awaitOffset(l *link) (offset uint64, ended bool, err erro
 				s.t.log.Info("snapshot resumed", zap.Uint64("peer", uint64(s.m.To)), zap.Uint64("offset", offset))
 			}
 			s.begun = true
+			s.arrived = min(s.arrived, offset) // a receiver that has restarted begins anew
 			s.heard(offset)
 			return offset, false, nil
 		default:
