@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/internal/vfs"
 	"github.com/seed-6281cb22/raft/storage/memory"
 	"github.com/seed-6281cb22/raft/storage/wal"
@@ -195,7 +196,7 @@ func TestFoundersOfDifferingBackupsRefuseEachOther(t *testing.T) {
 		for i := range 3 {
 			c.start(i)
 		}
-		time.Sleep(time.Minute) // virtual
+		bubble.Sleep(time.Minute)
 		for _, node := range c.nodes {
 			require.Zero(t, node.Status().Leader)
 		}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 // listener records the events of one node, and that they never come two at a
@@ -240,7 +241,7 @@ type slowStorage struct {
 
 func (s *slowStorage) Save(w raft.Write, done func(error)) {
 	s.Storage.Save(w, func(err error) {
-		time.Sleep(time.Duration(s.delay.Load())) // virtual
+		bubble.Sleep(time.Duration(s.delay.Load()))
 		done(err)
 	})
 }
@@ -263,7 +264,7 @@ func TestSlowDiskAndSlowApplyAreReported(t *testing.T) {
 		c.propose(0, "slow disk")
 		slow.delay.Store(0)
 		c.journals[0].apply = func([]raft.Entry) error {
-			time.Sleep(raft.DefaultElectionTimeout) // virtual
+			bubble.Sleep(raft.DefaultElectionTimeout)
 			return nil
 		}
 		c.propose(0, "slow apply")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 // lasting makes a journal a DurableStateMachine, which is empty when it starts.
@@ -167,7 +168,7 @@ func TestDurableStateThatCannotBeCaptured(t *testing.T) {
 		at := c.join()
 		require.NoError(t, c.nodes[0].ChangeMembership(ctx, raft.AddLearner(c.members[at].ID, c.members[at].Address)))
 		require.Len(t, c.requireSame(), 1)
-		time.Sleep(time.Second) // virtual: until the sender hears of it
+		bubble.Sleep(time.Second) // until the sender hears of it
 		_, events := c.of(0)
 		require.Len(t, events, 3)
 		require.ErrorContains(t, events[0].Err, "not now")
@@ -198,11 +199,11 @@ func TestCloseWhileDurableStateIsSent(t *testing.T) {
 		began := time.Now()
 		for c.journals[1].restored()+c.journals[2].restored() == 0 {
 			require.Less(t, captured.Load(), int32(2), "one at a time")
-			time.Sleep(time.Second / 4) // virtual
+			bubble.Sleep(time.Second / 4)
 		}
 		require.InDelta(t, 8, time.Since(began).Seconds(), 1, "4 s for either run")
 
-		time.Sleep(6 * time.Second) // virtual: into the second run
+		bubble.Sleep(6 * time.Second) // into the second run
 		require.EqualValues(t, 2, captured.Load())
 		began = time.Now()
 		require.NoError(t, c.nodes[0].Close(ctx))

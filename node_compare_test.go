@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/storage/memory"
 	"github.com/seed-6281cb22/raft/transport/inmem"
 	"github.com/stretchr/testify/require"
@@ -121,7 +122,7 @@ func (c *comparedCluster) propose(command string) {
 
 // named waits a while, and returns whom a node has named.
 func (c *comparedCluster) named(i int) (ids []raft.NodeID) {
-	time.Sleep(time.Second) // virtual
+	bubble.Sleep(time.Second)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.events[i] {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/storage/memory"
 )
 
@@ -46,7 +47,7 @@ func (c *cluster) change(ctx context.Context, changes ...raft.Change) {
 			return
 		}
 		require.True(c.t, errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrChangePending) || errors.Is(err, raft.ErrNotCommitted), "%v", err)
-		time.Sleep(10 * time.Millisecond) // virtual
+		bubble.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -88,7 +89,7 @@ func TestALearnerIsPromotedWhenItHasCaughtUp(t *testing.T) {
 
 		c.join() // and then the change goes on, whoever waits for it
 		for len(voters(c.nodes[0].Status())) < 2 {
-			time.Sleep(10 * time.Millisecond) // virtual
+			bubble.Sleep(10 * time.Millisecond)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/transport/inmem"
 )
 
@@ -61,7 +62,7 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 				node, journal := c.nodes[client%3], c.journals[client%3]
 				<-nodes
 				if node == nil {
-					time.Sleep(100 * time.Millisecond) // virtual
+					bubble.Sleep(100 * time.Millisecond)
 					continue
 				}
 				short, cancel := context.WithTimeout(run, time.Duration(random.IntN(3000))*time.Millisecond)
@@ -71,12 +72,12 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 					h.write(t, short, node, fmt.Sprintf("%d.%d", client, i))
 				}
 				cancel()
-				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond) // virtual
+				bubble.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
 			}
 		})
 	}
 	for run.Err() == nil {
-		time.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond) // virtual
+		bubble.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond)
 		id := c.members[rng.IntN(3)].ID
 		switch rng.IntN(4) {
 		case 0:
@@ -89,7 +90,7 @@ func runPartitions(t *testing.T, ctx context.Context, seed uint64) {
 			nodes <- struct{}{}
 			c.stop(int(id) - 1)
 			<-nodes
-			time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond) // virtual
+			bubble.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
 			nodes <- struct{}{}
 			c.start(int(id) - 1)
 			<-nodes

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +35,7 @@ func TestLeaseReadIsLocal(t *testing.T) {
 		require.Zero(t, time.Since(begin))
 		require.Equal(t, 1, reads)
 
-		time.Sleep(nodeLease) // virtual
+		bubble.Sleep(nodeLease)
 		short, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		require.ErrorIs(t, c.nodes[leader].LeaseRead(short, read), context.DeadlineExceeded)
@@ -146,9 +147,9 @@ func TestStaleReadIsOfBoundedAge(t *testing.T) {
 			begin := time.Now()
 			require.NoError(t, node.StaleRead(ctx, age, read))
 			require.Zero(t, time.Since(begin))
-			time.Sleep(age / 10) // virtual
+			bubble.Sleep(age / 10)
 		}
-		time.Sleep(age) // virtual
+		bubble.Sleep(age)
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		served := reads
@@ -180,7 +181,7 @@ func TestScenarioR4ReadBarrierOnALearner(t *testing.T) {
 		c.network.Isolate(c.members[leader].ID)
 		ended := make(chan error)
 		go func() { ended <- c.nodes[2].ReadBarrier(ctx) }()
-		time.Sleep(10 * time.Second) // virtual
+		bubble.Sleep(10 * time.Second)
 		select {
 		case <-ended:
 			require.Fail(t, "nobody leads")

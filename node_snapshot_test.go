@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 func TestSnapshotsCompactionAndRestart(t *testing.T) {
@@ -96,7 +97,7 @@ func TestSnapshotsThatFail(t *testing.T) {
 		require.NotZero(t, c.nodes[leader].Status().Snapshot)
 
 		c.network.HealAll()
-		time.Sleep(5 * time.Second) // virtual
+		bubble.Sleep(5 * time.Second)
 		require.NoError(t, c.nodes[behind].Err())
 		require.Less(t, len(c.journals[behind].all()), 50)
 		broken[behind].breakWith(nil, nil)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/storage/memory"
 	"github.com/seed-6281cb22/raft/transport/inmem"
 )
@@ -196,7 +197,7 @@ func (c *cluster) leader() int {
 		if 2*followers > len(c.nodes) {
 			return int(leader) - 1
 		}
-		time.Sleep(10 * time.Millisecond) // virtual
+		bubble.Sleep(10 * time.Millisecond)
 	}
 	c.t.Fatal("no leader")
 	return 0
@@ -228,7 +229,7 @@ func (c *cluster) requireSame() []string {
 		if same {
 			return c.journals[0].all()
 		}
-		time.Sleep(10 * time.Millisecond) // virtual
+		bubble.Sleep(10 * time.Millisecond)
 	}
 	for i, j := range c.journals {
 		c.t.Logf("node %d: %d commands", i+1, len(j.all()))
@@ -330,7 +331,7 @@ func TestProposeEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, raft.ErrNotCommitted)
 
 		c.network.Isolate(c.members[follower].ID) // now there is no leader at all
-		time.Sleep(5 * time.Second)               // virtual
+		bubble.Sleep(5 * time.Second)             // virtual
 		short, cancel = context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, err = c.nodes[follower].Propose(short, []byte("in no log"))
@@ -500,7 +501,7 @@ func TestCloseWaitsForApply(t *testing.T) {
 		block := make(chan bool)
 		c.journals[0].apply = func([]raft.Entry) error { <-block; return nil }
 		go c.nodes[0].Propose(ctx, []byte("x"))
-		time.Sleep(5 * time.Second) // virtual
+		bubble.Sleep(5 * time.Second)
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		require.ErrorIs(t, c.nodes[0].Close(short), context.DeadlineExceeded)

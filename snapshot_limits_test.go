@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/storage/wal"
 	"github.com/seed-6281cb22/raft/transport/tcp"
 )
@@ -64,7 +65,7 @@ type countingTransport struct {
 func (c *countingTransport) SendSnapshot(ctx context.Context, m raft.Message, body io.ReadSeeker) error {
 	c.most.Store(max(c.most.Load(), c.sending.Add(1)))
 	defer c.sending.Add(-1)
-	time.Sleep(300 * time.Millisecond) // virtual: it is slow
+	bubble.Sleep(300 * time.Millisecond) // it is slow
 	err := c.Transport.SendSnapshot(ctx, m, body)
 	if err == nil {
 		c.sent.Add(1)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 var _ Proposer[int] = (*raft.Node[Result[int]])(nil)
@@ -329,7 +330,7 @@ func TestClientKeepAlive(t *testing.T) {
 		idle, err := Open(ctx, opts, proposer)
 		require.NoError(t, err)
 		for range 3 {
-			time.Sleep(900 * time.Millisecond) // virtual
+			bubble.Sleep(900 * time.Millisecond)
 			require.NoError(t, kept.KeepAlive(ctx))
 		}
 		_, err = idle.Propose(ctx, nil)
@@ -473,7 +474,7 @@ func TestClientsOverAnUnreliableNetwork(t *testing.T) {
 				}
 			}
 			group.Wait()
-			time.Sleep(time.Second) // virtual: what is on the way arrives
+			bubble.Sleep(time.Second) // what is on the way arrives
 
 			times, kinds := map[string]int{}, map[string]int{}
 			for i, payload := range u.journal.all() {

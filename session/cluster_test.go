@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/session"
 	"github.com/seed-6281cb22/raft/storage/memory"
 	"github.com/seed-6281cb22/raft/transport/inmem"
@@ -173,7 +174,7 @@ func exactlyOnce(t *testing.T, seed uint64) {
 					count, err := c.Propose(ctx, binary.BigEndian.AppendUint64(nil, n))
 					require.NoError(t, err)
 					require.EqualValues(t, 1, count)
-					time.Sleep(500 * time.Millisecond) // virtual, so that there is time for faults
+					bubble.Sleep(500 * time.Millisecond) // virtual, so that there is time for faults
 				}
 			})
 		}
@@ -185,11 +186,11 @@ func exactlyOnce(t *testing.T, seed uint64) {
 		p := places[random.IntN(3)]
 		if random.IntN(2) == 0 {
 			p.crash(t)
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond) // virtual
+			bubble.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
 			p.start(t, network, members)
 		} else {
 			network.Isolate(p.id)
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond) // virtual
+			bubble.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
 			network.Rejoin(p.id)
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/internal/vfs"
 	"github.com/seed-6281cb22/raft/storage/wal"
 	"github.com/seed-6281cb22/raft/transport/inmem"
@@ -193,7 +194,7 @@ func (r *powerRun) run(failAt int, at moment) bool {
 	r.network.Isolate(r.victim)
 	propose(4, 16)
 	r.network.Rejoin(r.victim)
-	time.Sleep(3 * time.Second) // virtual
+	bubble.Sleep(3 * time.Second)
 	propose(16, 22)
 	r.judge(results)
 	require.GreaterOrEqual(t, repeats, len(results))
@@ -202,7 +203,7 @@ func (r *powerRun) run(failAt int, at moment) bool {
 
 // revive restarts the victim after its power has failed.
 func (r *powerRun) revive() {
-	time.Sleep(100 * time.Millisecond) // virtual
+	bubble.Sleep(100 * time.Millisecond)
 	h := r.hosts[r.victim-1]
 	if err := h.running.Err(); err != nil {
 		require.ErrorIs(r.t, err, errCrash)

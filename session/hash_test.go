@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/storage/memory"
 	"github.com/seed-6281cb22/raft/transport/inmem"
 )
@@ -160,7 +161,7 @@ func TestDivergedSessionsAreFound(t *testing.T) {
 				_, err := c.Propose(ctx, []byte("a"))
 				require.NoError(t, err)
 			}
-			time.Sleep(time.Second) // virtual: for the comparison
+			bubble.Sleep(time.Second) // for the comparison
 		}
 		propose(30)
 		for _, n := range nodes {

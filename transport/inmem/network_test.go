@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 func TestAMessageTakesItsDelay(t *testing.T) {
@@ -284,10 +285,10 @@ func TestInVirtualTimeOfSynctest(t *testing.T) {
 		}
 		a.onDeliver = func(m []raft.Message) { a.send(2, int(m[0].Index)+1) }
 		a.send(2, 1)
-		time.Sleep(2 * ms)
+		bubble.Sleep(2 * ms)
 		synctest.Wait()
 		require.Empty(t, b.indexes())
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		synctest.Wait()
 		require.Equal(t, []int{1, 3, 5, 7, 9, 11}, b.indexes())
 		require.Equal(t, []time.Duration{3 * ms, 9 * ms, 15 * ms, 21 * ms, 27 * ms, 33 * ms}, b.arrivals())
@@ -297,10 +298,10 @@ func TestInVirtualTimeOfSynctest(t *testing.T) {
 		a.send(2, 20)
 		network.SetLinkFaults(1, 2, Faults{MinDelay: ms})
 		a.send(2, 21)
-		time.Sleep(ms)
+		bubble.Sleep(ms)
 		synctest.Wait()
 		require.Equal(t, 21, b.indexes()[6])
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		synctest.Wait()
 		require.Equal(t, 20, b.indexes()[7])
 		require.NoError(t, network.Close())
@@ -322,9 +323,9 @@ func TestBothWaysAreTheSame(t *testing.T) {
 		c, d := join(t, network, 1), join(t, network, 2)
 		for i := range 100 {
 			c.send(2, i)
-			time.Sleep(ms)
+			bubble.Sleep(ms)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		synctest.Wait()
 		require.Equal(t, b.indexes(), d.indexes())
 		require.Equal(t, b.arrivals(), d.arrivals())
@@ -337,11 +338,11 @@ func TestAfterCloseNoHandlerRuns(t *testing.T) {
 		a, b := join(t, network, 1), join(t, network, 2)
 		returned := false
 		b.onDeliver = func([]raft.Message) {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			returned = true
 		}
 		a.send(2, 1)
-		time.Sleep(2 * ms)
+		bubble.Sleep(2 * ms)
 		a.send(2, 2)
 		require.NoError(t, b.Close())
 		require.True(t, returned, "Close waits")

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/raftpb"
 )
 
@@ -114,7 +115,7 @@ func TestASnapshotInRealMode(t *testing.T) {
 
 		// A Handler that takes its time holds up nothing else.
 		b.onSnapshot = func(_ raft.Message, body io.Reader) error {
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			_, err := io.ReadAll(body)
 			return err
 		}
@@ -128,16 +129,16 @@ func TestASnapshotInRealMode(t *testing.T) {
 		// Close waits for it.
 		sent := make(chan error, 1)
 		go func() { sent <- a.SendSnapshot(context.Background(), m, bytes.NewReader(data)) }()
-		time.Sleep(10 * ms)
+		bubble.Sleep(10 * ms)
 		began = time.Now()
 		require.NoError(t, b.Close())
 		require.Greater(t, time.Since(began), 900*ms)
 		require.ErrorIs(t, <-sent, errCut)
 
 		b = join(t, network, 2)
-		b.onSnapshot = func(raft.Message, io.Reader) error { time.Sleep(time.Second); return nil }
+		b.onSnapshot = func(raft.Message, io.Reader) error { bubble.Sleep(time.Second); return nil }
 		go func() { sent <- a.SendSnapshot(context.Background(), m, bytes.NewReader(data)) }()
-		time.Sleep(10 * ms)
+		bubble.Sleep(10 * ms)
 		require.NoError(t, a.Close())
 		require.ErrorIs(t, <-sent, raft.ErrClosed)
 		require.NoError(t, network.Close())

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
@@ -88,12 +89,12 @@ func TestAVoteIsNotBehindBulkData(t *testing.T) {
 			b.Send([]raft.Message{{Type: raftpb.RequestVoteReply, From: 2, To: 1, Term: 1}})
 			synctest.Wait()
 			require.Len(t, a.messages, i+1)
-			time.Sleep(DefaultPeerTimeout / 10)
+			bubble.Sleep(DefaultPeerTimeout / 10)
 		}
 		require.Greater(t, a.Stats().Connects+a.Stats().ConnectFailures, uint64(lanes), "the bulk connection has failed meanwhile")
 		release()
 		synctest.Wait()
-		time.Sleep(2 * DefaultPeerTimeout) // until the sender has connected again
+		bubble.Sleep(2 * DefaultPeerTimeout) // until the sender has connected again
 		a.Send([]raft.Message{bulk})
 		synctest.Wait()
 		require.NotEmpty(t, b.messages, "entries flow again")
@@ -175,7 +176,7 @@ func TestEachLaneHasAQueueOfItsOwn(t *testing.T) {
 			for len(a.unreachable) > 0 {
 				<-a.unreachable
 			}
-			time.Sleep(DefaultPeerTimeout + time.Second)
+			bubble.Sleep(DefaultPeerTimeout + time.Second)
 			require.NotEmpty(t, a.unreachable, "the stalled connection is given up")
 			require.NoError(t, a.Close())
 			require.NoError(t, b.Close())

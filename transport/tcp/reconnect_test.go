@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 )
 
 // The pauses between attempts double up to MaxBackoff, and no two nodes make the
@@ -33,7 +34,7 @@ func TestAttemptsAreSpacedWithJitter(t *testing.T) {
 		p := newPeer(a.Transport, 2, b.addr())
 		var group sync.WaitGroup
 		group.Go(p.senders[bulkLane].run)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		p.cancel()
 		group.Wait()
 		want := minBackoff
@@ -58,7 +59,7 @@ func TestAPeerThatComesBackIsDialedAtOnce(t *testing.T) {
 		network := newPipes()
 		a := network.listenNode(t, 1, "10.0.0.1:7000", Options{MaxBackoff: time.Hour}).start(t)
 		a.SetPeer(2, "10.0.0.2:7000")
-		time.Sleep(24 * time.Hour)
+		bubble.Sleep(24 * time.Hour)
 		began := time.Now()
 		b := network.listenNode(t, 2, "10.0.0.2:7000", Options{}).start(t)
 		b.SetPeer(1, a.addr())
@@ -97,12 +98,12 @@ func TestADialThatHangs(t *testing.T) {
 		a.SetPeer(2, "10.0.0.9:7000")
 		synctest.Wait()
 		require.Equal(t, lanes, now())
-		time.Sleep(DefaultConnectTimeout)
+		bubble.Sleep(DefaultConnectTimeout)
 		synctest.Wait()
 		require.ErrorIs(t, a.Peers()[0].Err, context.DeadlineExceeded)
 		require.Zero(t, now())
 
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		require.Equal(t, lanes, now(), "again")
 		a.SetPeer(2, b.addr())
 		synctest.Wait()

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-6281cb22/raft"
+	"github.com/seed-6281cb22/raft/internal/bubble"
 	"github.com/seed-6281cb22/raft/transport/internal/wire"
 )
 
@@ -170,7 +171,7 @@ func TestASlowSnapshotIsNoSilence(t *testing.T) {
 				b.onSnapshot = func(_ raft.Message, body io.Reader) error {
 					got := make([]byte, len(data))
 					for part := got; len(part) > 0; part = part[wire.MaxChunkBytes:] {
-						time.Sleep(pause.read)
+						bubble.Sleep(pause.read)
 						if _, err := io.ReadFull(body, part[:wire.MaxChunkBytes]); err != nil {
 							return err
 						}
@@ -199,7 +200,7 @@ type slowBody struct {
 }
 
 func (s *slowBody) Read(b []byte) (int, error) {
-	time.Sleep(s.pause)
+	bubble.Sleep(s.pause)
 	return s.Reader.Read(b)
 }
 
@@ -358,12 +359,12 @@ func TestASnapshotIsResumedAfterTheReceiverHasRestarted(t *testing.T) {
 		go func() {
 			sent <- a.SendSnapshot(t.Context(), snapshotOf(1, 2, data), &slowBody{body, body, time.Second})
 		}()
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		require.NoError(t, b.Close())
 		again := network.listenNode(t, 2, b.addr(), Options{})
 		got := again.acceptSnapshots()
 		again.start(t)
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		network.cut()
 		require.NoError(t, <-sent)
 		require.True(t, bytes.Equal(data, (<-got).data))
