@@ -31,8 +31,7 @@ func (t *Transport) receiveSnapshot(l *link, from raft.NodeID) error {
 		return nil // a newer connection of the same transfer came first
 	}
 	if err := l.write(wire.AppendUint64(nil, wire.KindOffset, offset), t.opts.PeerTimeout); err != nil {
-		tr.detach(a, err)
-		return err
+		return tr.lost(a, err)
 	}
 	return t.attend(tr, a)
 }
@@ -55,8 +54,7 @@ func (t *Transport) attend(tr *transfer, a *attachment) error {
 			return nil
 		case <-tick.C:
 			if err := a.link.write(wire.AppendUint64(nil, wire.KindAlive, tr.has()), t.opts.PeerTimeout); err != nil {
-				tr.detach(a, err)
-				return err
+				return tr.lost(a, err)
 			}
 		}
 	}

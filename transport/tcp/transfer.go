@@ -165,6 +165,13 @@ func (tr *transfer) detach(a *attachment, err error) {
 	a.broken <- err
 }
 
+// lost returns why connection a is lost, on which nothing more can be said: for
+// err, unless what was read from it has ended it before, for a better reason.
+func (tr *transfer) lost(a *attachment, err error) error {
+	tr.detach(a, err)
+	return <-a.broken
+}
+
 // await returns the transfer's connection, when there is one. It waits for
 // resumeTime at most.
 func (tr *transfer) await() (*attachment, error) {
