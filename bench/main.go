@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-6281cb22/raft/bench/contender/all"
+	"github.com/seed-6281cb22/raft/bench/host"
 	"github.com/seed-6281cb22/raft/bench/transport"
 	"github.com/seed-6281cb22/raft/bench/wal"
 )
@@ -23,6 +25,13 @@ const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
        bench transport [-quick] [-rounds N] [-round D]`
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == host.Argument { // a process of a benchmark that needs several
+		if err := host.Main(os.Args[2], all.Libraries); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: host:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	benchmarks := map[string]func(context.Context, []string) error{"wal": runWAL, "transport": runTransport}
 	var run func(context.Context, []string) error
 	if len(os.Args) > 1 {
