@@ -945,7 +945,7 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\rPROPOSE_REPLY\x10\v\x12\x0e\n" +
 	"\n" +
 	"READ_INDEX\x10\f\x12\x14\n" +
-	"\x10READ_INDEX_REPLY\x10\rB6Z4github.com/seed-6281cb22/raft/raftpb/internal/oracleb\x06proto3"
+	"\x10READ_INDEX_REPLY\x10\rB/Z-github.com/seed-6281cb22/raft/internal/oracleb\x06proto3"
 
 var (
 	file_raftpb_raft_proto_rawDescOnce sync.Once
