@@ -52,6 +52,15 @@ func TestClusterInOneProcess(t *testing.T) {
 	require.Less(t, after.Applied-s.Applied, r.Operations, "reads are no writes")
 
 	require.NoError(t, p.Snapshot(leader))
+
+	profile := filepath.Join(t.TempDir(), "profile")
+	require.NoError(t, p.Profile(profile))
+	require.Error(t, p.Profile(profile), "one at a time")
+	require.NoError(t, p.StopProfile())
+	require.Error(t, p.StopProfile())
+	written, err := os.Stat(profile)
+	require.NoError(t, err)
+	require.Positive(t, written.Size())
 	require.NoError(t, p.Close())
 }
 
