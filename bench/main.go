@@ -6,6 +6,7 @@
 //	go run . transport [-quick] [-rounds N] [-round D]
 //	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
 //	go run . codec [-quick] [-rounds N] [-round D] [-procs N]
+//	go run . failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
 package main
 
 import (
@@ -29,11 +30,13 @@ import (
 const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
        bench transport [-quick] [-rounds N] [-round D]
        bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
-       bench codec [-quick] [-rounds N] [-round D] [-procs N]`
+       bench codec [-quick] [-rounds N] [-round D] [-procs N]
+       bench failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]`
 
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
 		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
+		"failover": runFailover,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
 		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], all.Libraries) },
 	}
