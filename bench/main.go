@@ -36,7 +36,7 @@ const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
 		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
-		"failover": runFailover,
+		"failover":       runFailover,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
 		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], all.Libraries) },
 	}

@@ -41,7 +41,7 @@ type busy struct {
 	timing     contender.Timing
 	elapsed    time.Duration
 	measured   time.Duration // without warm-ups
-	elections  uint64 // by which the term went up
+	elections  uint64        // by which the term went up
 	operations uint64
 	errors     uint64
 	longest    time.Duration // that one operation took
