@@ -13,6 +13,7 @@ import (
 	"github.com/seed-6281cb22/raft/bench/contender"
 	"github.com/seed-6281cb22/raft/bench/contender/all"
 	"github.com/seed-6281cb22/raft/bench/failover"
+	"github.com/seed-6281cb22/raft/bench/recovery"
 )
 
 func runFailover(ctx context.Context, args []string) error {
@@ -66,4 +67,40 @@ func chosen(value string, names []string) ([]string, error) {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !slices.Contains(listed, n) }), nil
+}
+
+func runRecovery(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench recovery", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "32 MiB, once, instead of -bytes and -n")
+	bytes := flags.Int64("bytes", 1<<30, "how long logs and snapshots are")
+	runs := flags.Int("n", 3, "how often each is measured")
+	only := flags.String("only", "", "which libraries, with commas (default: all)")
+	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
+	flags.Parse(args)
+	if *quick {
+		*bytes, *runs = 32<<20, 1
+	}
+	libraries, err := chosen(*only, slices.Sorted(maps.Keys(all.Libraries)))
+	if err != nil {
+		return err
+	}
+	return recovery.Run(ctx, recovery.Options{Dir: *dir, Libraries: libraries, Bytes: *bytes, Runs: *runs, Out: os.Stdout})
+}
+
+func runMemory(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench memory", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "2 s of load, instead of -load")
+	load := flags.Duration("load", 10*time.Second, "how long the leader is busy, first with all followers and then with one paused")
+	bytes := flags.Int("bytes", 1<<10, "how long each write is")
+	only := flags.String("only", "", "which libraries, with commas (default: all)")
+	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
+	flags.Parse(args)
+	if *quick {
+		*load = 2 * time.Second
+	}
+	libraries, err := chosen(*only, slices.Sorted(maps.Keys(all.Libraries)))
+	if err != nil {
+		return err
+	}
+	return recovery.RunMemory(ctx, recovery.MemoryOptions{Dir: *dir, Libraries: libraries, Bytes: *bytes, Duration: *load, Out: os.Stdout})
 }

@@ -7,6 +7,8 @@
 //	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
 //	go run . codec [-quick] [-rounds N] [-round D] [-procs N]
 //	go run . failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+//	go run . recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+//	go run . memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]
 package main
 
 import (
@@ -31,12 +33,14 @@ const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
        bench transport [-quick] [-rounds N] [-round D]
        bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
        bench codec [-quick] [-rounds N] [-round D] [-procs N]
-       bench failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]`
+       bench failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+       bench recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+       bench memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]`
 
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
 		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
-		"failover":       runFailover,
+		"failover": runFailover, "recovery": runRecovery, "memory": runMemory,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
 		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], all.Libraries) },
 	}

@@ -98,7 +98,7 @@ func loadOne(ctx context.Context, opts LoadOptions, library string, timing conte
 		b.operations += result.Operations
 		b.errors += result.Errors
 		b.longest = max(b.longest, result.Max)
-		if leader, err = settledLeader(ctx, c); err != nil {
+		if leader, err = c.Leader(ctx, settleWithin); err != nil {
 			return b, err
 		}
 		now, err := c.Status(leader)
@@ -109,22 +109,4 @@ func loadOne(ctx context.Context, opts LoadOptions, library string, timing conte
 		term = now.Term
 	}
 	return b, ctx.Err()
-}
-
-// settledLeader waits until a node takes itself for the leader.
-func settledLeader(ctx context.Context, c *rig.Cluster) (leader int, err error) {
-	err = rig.Poll(ctx, 10*time.Millisecond, settleWithin, func() (bool, error) {
-		for _, node := range c.Nodes() {
-			s, err := c.Status(node)
-			if err != nil {
-				return false, err
-			}
-			if s.Leader == node {
-				leader = node
-				return true, nil
-			}
-		}
-		return false, nil
-	})
-	return leader, err
 }

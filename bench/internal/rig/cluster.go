@@ -223,6 +223,27 @@ func (c *Cluster) Settled(ctx context.Context, within time.Duration) (host.Statu
 	return last, nil
 }
 
+// Leader waits until a node that runs takes itself for the leader.
+func (c *Cluster) Leader(ctx context.Context, within time.Duration) (leader int, err error) {
+	err = Poll(ctx, 10*time.Millisecond, within, func() (bool, error) {
+		for _, node := range c.Nodes() {
+			if c.Node(node) == nil {
+				continue
+			}
+			s, err := c.Status(node)
+			if err != nil {
+				return false, err
+			}
+			if s.Leader == node {
+				leader = node
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	return leader, err
+}
+
 func (c *Cluster) revive(node int) error {
 	if c.Node(node) != nil {
 		c.Kill(node)
