@@ -27,9 +27,7 @@ func (r *Raft) clone(random Random) *Raft {
 	if r.apply.fetched {
 		c.apply.batch = slices.Clone(r.apply.batch)
 	}
-	c.leading.reads = slices.Clone(r.leading.reads)
-	c.leading.promotions = slices.Clone(r.leading.promotions)
-	c.leading.departures = slices.Clone(r.leading.departures)
+	c.leading = r.leading.clone()
 
 	c.messages, c.spareMessages = slices.Clone(r.messages), nil
 	for i := range c.messages {
@@ -39,6 +37,17 @@ func (r *Raft) clone(random Random) *Raft {
 	c.snapshots = slices.Clone(r.snapshots)
 	c.reads, c.spareReads = slices.Clone(r.reads), nil
 	c.events = slices.Clone(r.events)
+	return &c
+}
+
+func (l *leaderState) clone() *leaderState {
+	if l == nil {
+		return nil
+	}
+	c := *l
+	c.reads = slices.Clone(l.reads)
+	c.promotions = slices.Clone(l.promotions)
+	c.departures = slices.Clone(l.departures)
 	return &c
 }
 

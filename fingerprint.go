@@ -49,7 +49,10 @@ func (f *fingerprint) core(r *Raft) {
 	f.apply(&r.apply)
 	f.election(r)
 	f.following(&r.following)
-	f.leading(r, &r.leading)
+	f.flag(r.leading != nil)
+	if r.leading != nil {
+		f.leading(r, r.leading)
+	}
 	f.outputs(r)
 }
 

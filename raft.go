@@ -49,7 +49,7 @@ type Raft struct {
 	apply     applyState
 	election  electionState
 	following followerState
-	leading   leaderState
+	leading   *leaderState // nil while it does not lead
 
 	// What the next Ready hands over.
 	messages, spareMessages []Message
@@ -412,7 +412,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	if led {
 		reads := r.leading.reads
 		r.endDepartures(func(*departure) bool { return true })
-		r.leading = leaderState{}
+		r.leading = nil
 		r.failReads(reads)
 	}
 	if changed {
@@ -446,7 +446,7 @@ func (r *Raft) becomeLeader() {
 		panic("raft: invariant broken: a leader whose own vote is not durable")
 	}
 	r.role, r.leader = Leader, r.cfg.ID
-	r.leading = leaderState{
+	r.leading = &leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
 		watched:   commitWatch{commit: r.commit, since: r.now},
