@@ -29,13 +29,13 @@ func (r *Raft) clone(random Random) *Raft {
 	}
 	c.leading = r.leading.clone()
 
-	c.messages, c.spareMessages = slices.Clone(r.messages), nil
+	c.messages, c.handedOut = slices.Clone(r.messages), 0
 	for i := range c.messages {
 		c.messages[i].Entries = slices.Clone(r.messages[i].Entries)
 	}
 	c.logReads = slices.Clone(r.logReads)
 	c.snapshots = slices.Clone(r.snapshots)
-	c.reads, c.spareReads = slices.Clone(r.reads), nil
+	c.reads = slices.Clone(r.reads)
 	c.events = slices.Clone(r.events)
 	return &c
 }

@@ -226,16 +226,9 @@ func (r *Raft) Ready() (rd Ready) {
 	if r.writes.gathering.seq != 0 {
 		r.takeWrite(&rd.Write)
 	}
-	// What is handed out is the caller's until the next call; two buffers
-	// take turns.
-	clear(r.spareMessages)
-	if len(r.messages) > 0 {
-		rd.Messages = r.messages
-	}
-	r.messages, r.spareMessages = r.spareMessages[:0], r.messages
+	r.handOutMessages(&rd)
 	if len(r.reads) > 0 {
-		rd.Reads = r.reads
-		r.reads, r.spareReads = r.spareReads[:0], r.reads
+		rd.Reads, r.reads = r.reads, r.reads[:0]
 	}
 	if r.logReads != nil {
 		rd.LogReads, r.logReads = r.logReads, nil
@@ -247,6 +240,20 @@ func (r *Raft) Ready() (rd Ready) {
 		rd.Events, r.events = r.events, nil
 	}
 	return rd
+}
+
+// handOutMessages hands out the messages in the memory where they have gathered:
+// it is the caller's until the next call. What the last Ready has left there
+// would keep entries from being freed.
+func (r *Raft) handOutMessages(rd *Ready) {
+	n := len(r.messages)
+	if n < r.handedOut {
+		clear(r.messages[n:r.handedOut])
+	}
+	r.handedOut = n
+	if n > 0 {
+		rd.Messages, r.messages = r.messages, r.messages[:0]
+	}
 }
 
 // lastReady reports what a failed core still has to say.
@@ -279,12 +286,12 @@ type applyState struct {
 	handedOut Index    // everything up to here has been handed out by Ready
 	stamp     interval // of the entry there, as far as it is known
 	batch     []Entry  // memory of Ready.Committed, and what a LogRead for it brought
-	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	reading   Index    // Lo of the LogRead under way, 0: none
+	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	// restoring is the snapshot that must be restored before anything is
 	// applied; restoreDue says that Ready has not handed it out yet.
-	restoring  *Snapshot
 	restoreDue bool
+	restoring  *Snapshot
 }
 
 func (a *applyState) restore(s Snapshot) {

@@ -61,7 +61,8 @@ func (f *fingerprint) log(l *raftLog) {
 	for _, run := range l.runs {
 		f.number(uint64(run.First), uint64(run.Term))
 	}
-	f.snapshot(&l.snapshot)
+	f.number(uint64(l.snapshot.index), uint64(l.snapshot.term))
+	f.interval(l.snapshot.stamp)
 	f.number(uint64(l.window.first))
 	f.entries(l.window.entries[l.window.head:l.window.tail])
 	f.interval(l.stamp)

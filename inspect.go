@@ -18,7 +18,7 @@ func inspect(r *Raft, v *bridge.View) {
 
 	v.Commit, v.Applied, v.Base, v.Last = r.commit, r.applied, r.log.base, r.log.last
 	v.LastTerm, v.Durable = r.log.lastTerm(), r.durable()
-	v.SnapshotIndex, v.SnapshotTerm = r.log.snapshot.Index, r.log.snapshot.Term
+	v.SnapshotIndex, v.SnapshotTerm = r.log.snapshot.index, r.log.snapshot.term
 	v.Verified, v.Acknowledged = 0, 0
 	if r.following.term == r.term {
 		v.Verified, v.Acknowledged = r.following.verified, r.following.acknowledged

@@ -15,11 +15,12 @@ import (
 type membershipState struct {
 	// history holds the memberships in the log, ascending by index, from the
 	// newest one that is both committed and applied.
-	history                 []MembershipAt
-	selfVoter, selfOutgoing bool // in the latest
-	selfPriority            uint32
-	changing                bool // the latest is not the end of a change, for a leader
-	removed                 bool // this replica has been told that it is no member any more
+	history      []MembershipAt
+	selfVoter    bool // in the latest
+	selfOutgoing bool // the same
+	changing     bool // the latest is not the end of a change, for a leader
+	removed      bool // this replica has been told that it is no member any more
+	selfPriority uint32
 }
 
 func (s *membershipState) reset(snapshot Snapshot, above []MembershipAt) {

@@ -52,12 +52,15 @@ type Raft struct {
 	leading   *leaderState // nil while it does not lead
 
 	// What the next Ready hands over.
-	messages, spareMessages []Message
-	logReads                []LogRead
-	snapshots               []SendSnapshot
-	reads, spareReads       []ReadState
-	events                  []Event
-	ignored                 uint64
+	messages  []Message
+	reads     []ReadState
+	logReads  []LogRead
+	snapshots []SendSnapshot
+	events    []Event
+	// handedOut is how many messages the last Ready has handed out, in the
+	// memory behind the end of messages.
+	handedOut int
+	ignored   uint64
 }
 
 // New returns a core that continues from initial: what Storage.Load returned.
@@ -505,7 +508,7 @@ func (r *Raft) fail(err error) {
 	}
 	r.becomeFollower(r.term, 0)
 	r.err = fmt.Errorf("%w: %w", ErrStopped, err)
-	r.held, r.messages, r.snapshots, r.logReads = nil, nil, nil, nil
+	r.held, r.messages, r.handedOut, r.snapshots, r.logReads = nil, nil, 0, nil, nil
 }
 
 // peer returns the progress of a member, nil if it is none.
