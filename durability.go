@@ -226,7 +226,9 @@ func (r *Raft) Ready() (rd Ready) {
 	if r.writes.gathering.seq != 0 {
 		r.takeWrite(&rd.Write)
 	}
-	r.handOutMessages(&rd)
+	if len(r.messages) > 0 || r.handedOut > 0 {
+		rd.Messages = r.takeMessages()
+	}
 	if len(r.reads) > 0 {
 		rd.Reads, r.reads = r.reads, r.reads[:0]
 	}
@@ -242,18 +244,16 @@ func (r *Raft) Ready() (rd Ready) {
 	return rd
 }
 
-// handOutMessages hands out the messages in the memory where they have gathered:
-// it is the caller's until the next call. What the last Ready has left there
-// would keep entries from being freed.
-func (r *Raft) handOutMessages(rd *Ready) {
-	n := len(r.messages)
-	if n < r.handedOut {
-		clear(r.messages[n:r.handedOut])
+// takeMessages hands out the messages in the memory where they have gathered: it
+// is the caller's until the next call. What the last Ready has left there would
+// keep entries from being freed.
+func (r *Raft) takeMessages() []Message {
+	m := r.messages
+	if len(m) < r.handedOut {
+		clear(m[len(m):r.handedOut])
 	}
-	r.handedOut = n
-	if n > 0 {
-		rd.Messages, r.messages = r.messages, r.messages[:0]
-	}
+	r.messages, r.handedOut = m[:0], len(m)
+	return m
 }
 
 // lastReady reports what a failed core still has to say.
@@ -322,6 +322,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 		a.restoring = nil
 	}
 	r.members.forget(min(r.commit, r.applied))
+	r.worked()
 }
 
 // applying reports whether the state machine is at work on what Ready has handed

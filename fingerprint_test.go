@@ -26,6 +26,7 @@ var notInFingerprint = map[string]string{
 	"writes.gathering.since": "set when the write is handed out",
 	"writes.persisted":       "sequences count from it",
 	"handedOut":              "messages that are the host's now",
+	"restAt":                 "decides nothing but what memory is kept",
 	"members.changing":       "follows from the membership",
 	"events":                 "decide nothing",
 	"peers.priority":         "follows from the membership",

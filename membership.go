@@ -42,8 +42,12 @@ func (s *membershipState) committed(index Index) *MembershipAt {
 
 // forget drops what is older than the newest membership at or below index.
 func (s *membershipState) forget(index Index) {
-	for len(s.history) > 1 && s.history[1].Index <= index {
-		s.history = slices.Delete(s.history, 0, 1)
+	n := 0
+	for n+1 < len(s.history) && s.history[n+1].Index <= index {
+		n++
+	}
+	if n > 0 {
+		s.history = slices.Clone(s.history[n:]) // into no more memory than it needs
 	}
 }
 

@@ -60,6 +60,7 @@ type Raft struct {
 	// handedOut is how many messages the last Ready has handed out, in the
 	// memory behind the end of messages.
 	handedOut int
+	restAt    Instant // when memory that is kept for later is given back, if there is no work before
 	ignored   uint64
 }
 
@@ -213,6 +214,7 @@ func (r *Raft) advance(now Instant) {
 // was paused does not campaign over heartbeats that it has not read.
 func (r *Raft) Tick(now Instant) {
 	r.advance(now)
+	r.rest()
 	switch {
 	case r.err != nil:
 	case r.role == Leader:

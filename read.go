@@ -21,6 +21,7 @@ type pendingRead struct {
 // too many reads wait, ErrStopped after a failure.
 func (r *Raft) ReadIndex(now Instant, id uint64) error {
 	r.advance(now)
+	r.worked()
 	switch {
 	case r.err != nil:
 		return r.err
@@ -49,6 +50,7 @@ func (r *Raft) addRead(id uint64, from NodeID) bool {
 }
 
 func (r *Raft) handleReadIndex(m *Message) {
+	r.worked()
 	if r.role != Leader || !r.addRead(m.Context, m.From) {
 		r.send(Message{Type: raftpb.ReadIndexReply, To: m.From, Context: m.Context, Reject: true})
 	}
