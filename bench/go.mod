@@ -2,7 +2,10 @@ module github.com/seed-6281cb22/raft/bench
 
 go 1.26.0
 
-replace github.com/seed-6281cb22/raft => ../
+replace (
+	github.com/seed-6281cb22/raft => ../
+	github.com/seed-6281cb22/raft/bench/contest => ./contest
+)
 
 require (
 	github.com/hashicorp/go-hclog v0.14.1
@@ -10,10 +13,12 @@ require (
 	github.com/hashicorp/raft-wal v0.4.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/seed-6281cb22/raft v0.0.0-00010101000000-000000000000
+	github.com/seed-6281cb22/raft/bench/contest v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	go.etcd.io/etcd/server/v3 v3.7.3
 	go.etcd.io/raft/v3 v3.7.0
 	go.uber.org/zap v1.28.0
+	google.golang.org/protobuf v1.36.12
 )
 
 require (
@@ -52,5 +57,4 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20260803160001-6ac0973c030d // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260803160001-6ac0973c030d // indirect
 	google.golang.org/grpc v1.83.2 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -4,6 +4,8 @@
 //
 //	go run . wal [-quick] [-rounds N] [-round D] [-dir DIR]
 //	go run . transport [-quick] [-rounds N] [-round D]
+//	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
+//	go run . codec [-quick] [-rounds N] [-round D] [-procs N]
 package main
 
 import (
@@ -15,15 +17,23 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-6281cb22/raft/bench/codec"
+	"github.com/seed-6281cb22/raft/bench/core"
+	"github.com/seed-6281cb22/raft/bench/internal/children"
 	"github.com/seed-6281cb22/raft/bench/transport"
 	"github.com/seed-6281cb22/raft/bench/wal"
 )
 
 const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
-       bench transport [-quick] [-rounds N] [-round D]`
+       bench transport [-quick] [-rounds N] [-round D]
+       bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
+       bench codec [-quick] [-rounds N] [-round D] [-procs N]`
 
 func main() {
-	benchmarks := map[string]func(context.Context, []string) error{"wal": runWAL, "transport": runTransport}
+	benchmarks := map[string]func(context.Context, []string) error{
+		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
+		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
+	}
 	var run func(context.Context, []string) error
 	if len(os.Args) > 1 {
 		run = benchmarks[os.Args[1]]
@@ -63,4 +73,31 @@ func runTransport(ctx context.Context, args []string) error {
 		*rounds, *round = 21, 50*time.Millisecond
 	}
 	return transport.Run(ctx, transport.Options{Rounds: *rounds, Round: *round, Out: os.Stdout})
+}
+
+func runCore(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench core", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "9 rounds of 10 ms (2 of the long ones), about half a minute in all, instead of -rounds, -long-rounds and -round")
+	rounds := flags.Int("rounds", 51, "how often each contender takes its turn")
+	longRounds := flags.Int("long-rounds", 11, "the same, where a turn is one operation that takes its time to prepare")
+	round := flags.Duration("round", 50*time.Millisecond, "how long a turn is")
+	procs := flags.Int("procs", 1, "GOMAXPROCS of each contender")
+	flags.Parse(args)
+	if *quick {
+		*rounds, *longRounds, *round = 9, 2, 10*time.Millisecond
+	}
+	return core.Run(ctx, core.Options{Rounds: *rounds, LongRounds: *longRounds, Round: *round, Procs: *procs, Out: os.Stdout})
+}
+
+func runCodec(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench codec", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "21 rounds of 10 ms, a few seconds in all, instead of -rounds and -round")
+	rounds := flags.Int("rounds", 101, "how often each contender takes its turn")
+	round := flags.Duration("round", 50*time.Millisecond, "how long a turn is")
+	procs := flags.Int("procs", 1, "GOMAXPROCS of each contender")
+	flags.Parse(args)
+	if *quick {
+		*rounds, *round = 21, 10*time.Millisecond
+	}
+	return codec.Run(ctx, codec.Options{Rounds: *rounds, Round: *round, Procs: *procs, Out: os.Stdout})
 }

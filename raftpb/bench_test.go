@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/seed-6281cb22/raft/internal/oracle"
 	"github.com/seed-6281cb22/raft/raftpb"
-	"github.com/seed-6281cb22/raft/raftpb/internal/oracle"
 )
 
 // benchmarkMessages are the AppendEntries of BASELINES.md, 64 entries of 128

@@ -3,8 +3,8 @@ package raftpb_test
 import (
 	"google.golang.org/protobuf/proto"
 
+	"github.com/seed-6281cb22/raft/internal/oracle"
 	"github.com/seed-6281cb22/raft/raftpb"
-	"github.com/seed-6281cb22/raft/raftpb/internal/oracle"
 )
 
 // codec is what every type of the package implements.

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/seed-6281cb22/raft/internal/oracle"
 	"github.com/seed-6281cb22/raft/raftpb"
-	"github.com/seed-6281cb22/raft/raftpb/internal/oracle"
 )
 
 // The fuzz targets hold the codec against the code generated from raft.proto:

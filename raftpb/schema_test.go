@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/seed-6281cb22/raft/internal/oracle"
 	"github.com/seed-6281cb22/raft/raftpb"
-	"github.com/seed-6281cb22/raft/raftpb/internal/oracle"
 )
 
 // The tests in this file go by the schema, and by the Go types, so that a

@@ -10,7 +10,7 @@ import (
 
 // Tests that compare with stale generated code would prove nothing.
 func TestGeneratedCodeIsUpToDate(t *testing.T) {
-	committed, err := os.ReadFile("../../raftpb/internal/oracle/raft.pb.go")
+	committed, err := os.ReadFile("../../internal/oracle/raft.pb.go")
 	require.NoError(t, err)
 	output := filepath.Join(t.TempDir(), "raft.pb.go")
 

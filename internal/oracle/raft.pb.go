@@ -14,6 +14,9 @@
 // 	protoc        (unknown)
 // source: raftpb/raft.proto
 
+// Not raftpb: a Go program cannot hold this file's generated code beside that of
+// another library which has taken the name, as etcd's has.
+
 package oracle
 
 import (
@@ -227,7 +230,7 @@ type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	Index uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	Type  EntryType              `protobuf:"varint,3,opt,name=type,proto3,enum=raftpb.EntryType" json:"type,omitempty"`
+	Type  EntryType              `protobuf:"varint,3,opt,name=type,proto3,enum=seed6281cb22.raft.EntryType" json:"type,omitempty"`
 	Data  []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	// Who proposed it: a node, its incarnation and a sequence number of that.
 	OriginNode        uint64 `protobuf:"varint,5,opt,name=origin_node,json=originNode,proto3" json:"origin_node,omitempty"`
@@ -419,11 +422,11 @@ type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`                      // votes in the (incoming) configuration
-	Outgoing      bool                   `protobuf:"varint,4,opt,name=outgoing,proto3" json:"outgoing,omitempty"`                // votes in the outgoing configuration of a joint one
-	Leaving       bool                   `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`                  // leaves the group with the joint configuration
-	Priority      uint32                 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`                // among voters, the highest should lead
-	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=raftpb.Intent" json:"intent,omitempty"` // what the next change of voters makes of it
+	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`                                 // votes in the (incoming) configuration
+	Outgoing      bool                   `protobuf:"varint,4,opt,name=outgoing,proto3" json:"outgoing,omitempty"`                           // votes in the outgoing configuration of a joint one
+	Leaving       bool                   `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`                             // leaves the group with the joint configuration
+	Priority      uint32                 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`                           // among voters, the highest should lead
+	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=seed6281cb22.raft.Intent" json:"intent,omitempty"` // what the next change of voters makes of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -666,7 +669,7 @@ func (x *Snapshot) GetLatest() uint64 {
 // depends on the type; types.go has the table.
 type Message struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          MessageType            `protobuf:"varint,1,opt,name=type,proto3,enum=raftpb.MessageType" json:"type,omitempty"`
+	Type          MessageType            `protobuf:"varint,1,opt,name=type,proto3,enum=seed6281cb22.raft.MessageType" json:"type,omitempty"`
 	Group         uint64                 `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
 	From          uint64                 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`
 	To            uint64                 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
@@ -856,11 +859,11 @@ var File_raftpb_raft_proto protoreflect.FileDescriptor
 
 const file_raftpb_raft_proto_rawDesc = "" +
 	"\n" +
-	"\x11raftpb/raft.proto\x12\x06raftpb\"\xb5\x02\n" +
+	"\x11raftpb/raft.proto\x12\x11seed6281cb22.raft\"\xc0\x02\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\x12%\n" +
-	"\x04type\x18\x03 \x01(\x0e2\x11.raftpb.EntryTypeR\x04type\x12\x12\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x120\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x1c.seed6281cb22.raft.EntryTypeR\x04type\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x1f\n" +
 	"\vorigin_node\x18\x05 \x01(\x04R\n" +
 	"originNode\x12-\n" +
@@ -874,32 +877,32 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\x04R\x04vote\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1a\n" +
-	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\xc2\x01\n" +
+	"\bunmarked\x18\x04 \x01(\bR\bunmarked\"\xcd\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05voter\x18\x03 \x01(\bR\x05voter\x12\x1a\n" +
 	"\boutgoing\x18\x04 \x01(\bR\boutgoing\x12\x18\n" +
 	"\aleaving\x18\x05 \x01(\bR\aleaving\x12\x1a\n" +
-	"\bpriority\x18\x06 \x01(\rR\bpriority\x12&\n" +
-	"\x06intent\x18\a \x01(\x0e2\x0e.raftpb.IntentR\x06intent\"L\n" +
+	"\bpriority\x18\x06 \x01(\rR\bpriority\x121\n" +
+	"\x06intent\x18\a \x01(\x0e2\x19.seed6281cb22.raft.IntentR\x06intent\"W\n" +
 	"\n" +
-	"Membership\x12(\n" +
-	"\amembers\x18\x01 \x03(\v2\x0e.raftpb.MemberR\amembers\x12\x14\n" +
-	"\x05lease\x18\x02 \x01(\x04R\x05lease\"\xf7\x01\n" +
+	"Membership\x123\n" +
+	"\amembers\x18\x01 \x03(\v2\x19.seed6281cb22.raft.MemberR\amembers\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\x04R\x05lease\"\x82\x02\n" +
 	"\bSnapshot\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\x122\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12=\n" +
 	"\n" +
-	"membership\x18\x03 \x01(\v2\x12.raftpb.MembershipR\n" +
+	"membership\x18\x03 \x01(\v2\x1d.seed6281cb22.raft.MembershipR\n" +
 	"membership\x12)\n" +
 	"\x10membership_index\x18\x04 \x01(\x04R\x0fmembershipIndex\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x1a\n" +
 	"\bchecksum\x18\x06 \x01(\aR\bchecksum\x12\x1a\n" +
 	"\bearliest\x18\a \x01(\x04R\bearliest\x12\x16\n" +
-	"\x06latest\x18\b \x01(\x04R\x06latest\"\xfe\x03\n" +
-	"\aMessage\x12'\n" +
-	"\x04type\x18\x01 \x01(\x0e2\x13.raftpb.MessageTypeR\x04type\x12\x14\n" +
+	"\x06latest\x18\b \x01(\x04R\x06latest\"\x9f\x04\n" +
+	"\aMessage\x122\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1e.seed6281cb22.raft.MessageTypeR\x04type\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\x04R\x05group\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\x04R\x02to\x12\x12\n" +
@@ -913,12 +916,12 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\bverified\x18\v \x01(\x04R\bverified\x12\x16\n" +
 	"\x06window\x18\f \x01(\x04R\x06window\x12\x16\n" +
 	"\x06reject\x18\r \x01(\bR\x06reject\x12\x18\n" +
-	"\acontext\x18\x0e \x01(\x04R\acontext\x12'\n" +
-	"\aentries\x18\x0f \x03(\v2\r.raftpb.EntryR\aentries\x12\x16\n" +
+	"\acontext\x18\x0e \x01(\x04R\acontext\x122\n" +
+	"\aentries\x18\x0f \x03(\v2\x18.seed6281cb22.raft.EntryR\aentries\x12\x16\n" +
 	"\x06marked\x18\x10 \x01(\bR\x06marked\x12\x16\n" +
 	"\x06unmark\x18\x11 \x01(\x04R\x06unmark\x12\x1a\n" +
-	"\btransfer\x18\x12 \x01(\bR\btransfer\x12,\n" +
-	"\bsnapshot\x18\x13 \x01(\v2\x10.raftpb.SnapshotR\bsnapshot*[\n" +
+	"\btransfer\x18\x12 \x01(\bR\btransfer\x127\n" +
+	"\bsnapshot\x18\x13 \x01(\v2\x1b.seed6281cb22.raft.SnapshotR\bsnapshot*[\n" +
 	"\tEntryType\x12\x11\n" +
 	"\rENTRY_COMMAND\x10\x00\x12\x0f\n" +
 	"\vENTRY_EMPTY\x10\x01\x12\x14\n" +
@@ -945,7 +948,7 @@ const file_raftpb_raft_proto_rawDesc = "" +
 	"\rPROPOSE_REPLY\x10\v\x12\x0e\n" +
 	"\n" +
 	"READ_INDEX\x10\f\x12\x14\n" +
-	"\x10READ_INDEX_REPLY\x10\rB6Z4github.com/seed-6281cb22/raft/raftpb/internal/oracleb\x06proto3"
+	"\x10READ_INDEX_REPLY\x10\rB/Z-github.com/seed-6281cb22/raft/internal/oracleb\x06proto3"
 
 var (
 	file_raftpb_raft_proto_rawDescOnce sync.Once
@@ -962,24 +965,24 @@ func file_raftpb_raft_proto_rawDescGZIP() []byte {
 var file_raftpb_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_raftpb_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_raftpb_raft_proto_goTypes = []any{
-	(EntryType)(0),     // 0: raftpb.EntryType
-	(Intent)(0),        // 1: raftpb.Intent
-	(MessageType)(0),   // 2: raftpb.MessageType
-	(*Entry)(nil),      // 3: raftpb.Entry
-	(*HardState)(nil),  // 4: raftpb.HardState
-	(*Member)(nil),     // 5: raftpb.Member
-	(*Membership)(nil), // 6: raftpb.Membership
-	(*Snapshot)(nil),   // 7: raftpb.Snapshot
-	(*Message)(nil),    // 8: raftpb.Message
+	(EntryType)(0),     // 0: seed6281cb22.raft.EntryType
+	(Intent)(0),        // 1: seed6281cb22.raft.Intent
+	(MessageType)(0),   // 2: seed6281cb22.raft.MessageType
+	(*Entry)(nil),      // 3: seed6281cb22.raft.Entry
+	(*HardState)(nil),  // 4: seed6281cb22.raft.HardState
+	(*Member)(nil),     // 5: seed6281cb22.raft.Member
+	(*Membership)(nil), // 6: seed6281cb22.raft.Membership
+	(*Snapshot)(nil),   // 7: seed6281cb22.raft.Snapshot
+	(*Message)(nil),    // 8: seed6281cb22.raft.Message
 }
 var file_raftpb_raft_proto_depIdxs = []int32{
-	0, // 0: raftpb.Entry.type:type_name -> raftpb.EntryType
-	1, // 1: raftpb.Member.intent:type_name -> raftpb.Intent
-	5, // 2: raftpb.Membership.members:type_name -> raftpb.Member
-	6, // 3: raftpb.Snapshot.membership:type_name -> raftpb.Membership
-	2, // 4: raftpb.Message.type:type_name -> raftpb.MessageType
-	3, // 5: raftpb.Message.entries:type_name -> raftpb.Entry
-	7, // 6: raftpb.Message.snapshot:type_name -> raftpb.Snapshot
+	0, // 0: seed6281cb22.raft.Entry.type:type_name -> seed6281cb22.raft.EntryType
+	1, // 1: seed6281cb22.raft.Member.intent:type_name -> seed6281cb22.raft.Intent
+	5, // 2: seed6281cb22.raft.Membership.members:type_name -> seed6281cb22.raft.Member
+	6, // 3: seed6281cb22.raft.Snapshot.membership:type_name -> seed6281cb22.raft.Membership
+	2, // 4: seed6281cb22.raft.Message.type:type_name -> seed6281cb22.raft.MessageType
+	3, // 5: seed6281cb22.raft.Message.entries:type_name -> seed6281cb22.raft.Entry
+	7, // 6: seed6281cb22.raft.Message.snapshot:type_name -> seed6281cb22.raft.Snapshot
 	7, // [7:7] is the sub-list for method output_type
 	7, // [7:7] is the sub-list for method input_type
 	7, // [7:7] is the sub-list for extension type_name

@@ -1,0 +1,3 @@
+module github.com/seed-6281cb22/raft/bench/contest
+
+go 1.26.0
