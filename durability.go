@@ -116,8 +116,9 @@ type heldMessage struct {
 // send completes m and hands it to the next Ready, or, since a message reveals
 // the term, the vote and the mark of its sender, holds it until those are
 // durable (figure 2: "Updated on stable storage before responding to RPCs").
-// Of each kind at most one is held for each peer: the newest says all.
-func (r *Raft) send(m Message) {
+// Of each kind at most one is held for each peer: the newest says all. It copies
+// m, which is the caller's.
+func (r *Raft) send(m *Message) {
 	m.Group, m.From = r.cfg.Group, r.cfg.ID
 	if m.Term == 0 {
 		m.Term = r.term
@@ -126,10 +127,10 @@ func (r *Raft) send(m Message) {
 		m.Context = r.mark
 	}
 	if r.hardStateDurable() {
-		r.messages = append(r.messages, m)
+		r.messages = append(r.messages, *m)
 		return
 	}
-	h := heldMessage{seq: r.writes.newest(), term: r.term, m: m}
+	h := heldMessage{seq: r.writes.newest(), term: r.term, m: *m}
 	for i := range r.held {
 		if r.held[i].m.To == m.To && r.held[i].m.Type == m.Type {
 			r.held[i] = h
@@ -226,16 +227,11 @@ func (r *Raft) Ready() (rd Ready) {
 	if r.writes.gathering.seq != 0 {
 		r.takeWrite(&rd.Write)
 	}
-	// What is handed out is the caller's until the next call; two buffers
-	// take turns.
-	clear(r.spareMessages)
-	if len(r.messages) > 0 {
-		rd.Messages = r.messages
+	if len(r.messages) > 0 || r.handedOut > 0 {
+		rd.Messages = r.takeMessages()
 	}
-	r.messages, r.spareMessages = r.spareMessages[:0], r.messages
 	if len(r.reads) > 0 {
-		rd.Reads = r.reads
-		r.reads, r.spareReads = r.spareReads[:0], r.reads
+		rd.Reads, r.reads = r.reads, r.reads[:0]
 	}
 	if r.logReads != nil {
 		rd.LogReads, r.logReads = r.logReads, nil
@@ -247,6 +243,21 @@ func (r *Raft) Ready() (rd Ready) {
 		rd.Events, r.events = r.events, nil
 	}
 	return rd
+}
+
+// takeMessages hands out the messages in the memory where they have gathered: it
+// is the caller's until the next call. What the last Ready has left there would
+// keep entries from being freed.
+func (r *Raft) takeMessages() []Message {
+	m := r.messages
+	if len(m) < r.handedOut {
+		rest := m[len(m):r.handedOut]
+		for i := range rest {
+			rest[i].Entries, rest[i].Snapshot = nil, nil
+		}
+	}
+	r.messages, r.handedOut = m[:0], len(m)
+	return m
 }
 
 // lastReady reports what a failed core still has to say.
@@ -279,12 +290,12 @@ type applyState struct {
 	handedOut Index    // everything up to here has been handed out by Ready
 	stamp     interval // of the entry there, as far as it is known
 	batch     []Entry  // memory of Ready.Committed, and what a LogRead for it brought
-	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	reading   Index    // Lo of the LogRead under way, 0: none
+	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	// restoring is the snapshot that must be restored before anything is
 	// applied; restoreDue says that Ready has not handed it out yet.
-	restoring  *Snapshot
 	restoreDue bool
+	restoring  *Snapshot
 }
 
 func (a *applyState) restore(s Snapshot) {
@@ -315,6 +326,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 		a.restoring = nil
 	}
 	r.members.forget(min(r.commit, r.applied))
+	r.worked()
 }
 
 // applying reports whether the state machine is at work on what Ready has handed
@@ -343,7 +355,7 @@ func (r *Raft) takeCommitted() []Entry {
 		return nil
 	}
 	// Copied, since the window's memory moves on while this is applied.
-	clear(a.batch)
+	releaseData(a.batch)
 	a.batch = append(a.batch[:0], w.slice(lo, w.fit(lo, hi, r.cfg.MaxApplyBytes))...)
 	return a.handOut()
 }
@@ -410,7 +422,7 @@ func (r *Raft) releaseWindow() {
 		}
 	}
 	w.dropBelow(keep)
-	for w.len() > 0 && w.first < limit && w.bytes(w.first-1, w.next()) > r.cfg.MaxWindowBytes {
+	for w.len() > 0 && w.first < limit && w.size() > r.cfg.MaxWindowBytes {
 		w.dropBelow(w.first + 1)
 	}
 }

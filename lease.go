@@ -228,7 +228,7 @@ func (r *Raft) renewLease(lease uint64, now interval) {
 	newest := &r.log.stamp
 	fresh := r.log.stamped && newest.earliest+lease/2 >= now.latest
 	if !fresh && newest.earliest <= now.latest && !r.overloaded(entryOverhead) {
-		r.appendAt(Entry{Type: EntryEmpty}, now)
+		r.appendAt([]Entry{{Type: EntryEmpty}}, now)
 	}
 }
 
@@ -250,7 +250,7 @@ func (r *Raft) leased() bool {
 // transfers its leadership, or is about to step down, serves no lease read: so a
 // lease is given up before anybody is asked to take over.
 func (r *Raft) mayLease() bool {
-	l := &r.leading
+	l := r.leading
 	return r.err == nil && r.role == Leader && r.commit >= l.first && l.transferee == 0 && !l.resigning
 }
 

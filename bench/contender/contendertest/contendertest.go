@@ -55,33 +55,33 @@ func Run(t *testing.T, start contender.Start) {
 		c.propose(10)
 		down := c.follower()
 		c.stop(down)
-		c.propose(400)
+		c.proposeLarge()
 		for node, n := range c.nodes {
 			if n != nil {
-				c.applies(node, 410)
+				c.applies(node, 10+large)
 				require.NoError(t, n.Snapshot())
 			}
 		}
 		c.propose(5)
 		c.start(down)
-		c.applies(down, 415)
+		c.applies(down, 15+large)
 		require.Positive(t, c.machines[down].Restored(), "the log before the snapshot was still there")
 		c.restartAll()
 		c.propose(1)
 		for node := range c.nodes {
-			c.applies(node, 416)
+			c.applies(node, 16+large)
 		}
 	})
 
 	t.Run("snapshots are taken every so many entries", func(t *testing.T) {
 		c := newCluster(t, start, contender.Aggressive)
-		c.every = 100
+		c.every = 50
 		c.restartAll()
 		down := c.follower()
 		c.stop(down)
-		c.propose(1000)
+		c.proposeLarge()
 		c.start(down)
-		c.applies(down, 1000)
+		c.applies(down, large)
 		require.Positive(t, c.machines[down].Restored())
 	})
 
@@ -234,11 +234,20 @@ func (c *cluster) follower() int { return (c.leader() + 1) % len(c.nodes) }
 
 // propose writes n times. It begins only with a leader that answers a read; from
 // then on, none of the tests gives it a reason to fail.
-func (c *cluster) propose(n int) {
+func (c *cluster) propose(n int) { c.proposeEach(n, 16) }
+
+// large is how many writes fill up a file of every contender's log, of at most
+// 64 MiB: some free a log by whole files only.
+const large = 300
+
+func (c *cluster) proposeLarge() { c.proposeEach(large, 256<<10) }
+
+func (c *cluster) proposeEach(n, bytes int) {
+	c.t.Helper()
 	c.read()
 	leader := c.nodes[c.leader()]
 	for range n {
-		require.NoError(c.t, leader.Propose(context.Background(), []byte("0123456789abcdef")))
+		require.NoError(c.t, leader.Propose(context.Background(), make([]byte, bytes)))
 	}
 }
 
