@@ -3,6 +3,9 @@ package all
 
 import (
 	"github.com/seed-6281cb22/raft/bench/contender"
+	"github.com/seed-6281cb22/raft/bench/contender/dragonboat"
+	"github.com/seed-6281cb22/raft/bench/contender/etcdraft"
+	"github.com/seed-6281cb22/raft/bench/contender/hashicorp"
 	"github.com/seed-6281cb22/raft/bench/contender/ours"
 )
 
@@ -11,5 +14,9 @@ const Ours = "raft"
 
 // Libraries has the libraries by the names that tables show.
 var Libraries = map[string]contender.Start{
-	Ours: ours.Start,
+	Ours:              ours.Start,
+	"etcd-raft":       etcdraft.Start,
+	"hashicorp/raft":  hashicorp.Start,
+	"dragonboat":      dragonboat.Start,
+	"dragonboat, tan": dragonboat.StartTan,
 }

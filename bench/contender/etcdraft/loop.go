@@ -2,6 +2,7 @@ package etcdraft
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type loop struct {
 	late      []*raftpb.Message // reused by ready
 	reads     reads
 	snapshots sync.WaitGroup
+	answered  int  // proposals since the last batch was taken
 	capturing bool // a snapshot is being written
 }
 
@@ -55,6 +57,10 @@ func (l *loop) run() {
 	defer ticker.Stop()
 	var w work
 	for l.err == nil && !l.inbox.isClosed() {
+		if l.answered > 1 {
+			runtime.Gosched() // whoever was answered may have more: let it join this batch
+		}
+		l.answered = 0
 		l.inbox.take(&w)
 		l.step(&w)
 		select {
@@ -123,6 +129,7 @@ func (l *loop) answer(id uint64, err error) {
 	if w, ok := l.waiting[id]; ok {
 		delete(l.waiting, id)
 		w.done <- err
+		l.answered++
 	}
 }
 
