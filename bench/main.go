@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft/bench/codec"
+	"github.com/seed-6281cb22/raft/bench/contender/all"
 	"github.com/seed-6281cb22/raft/bench/core"
+	"github.com/seed-6281cb22/raft/bench/host"
 	"github.com/seed-6281cb22/raft/bench/internal/children"
 	"github.com/seed-6281cb22/raft/bench/transport"
 	"github.com/seed-6281cb22/raft/bench/wal"
@@ -33,6 +35,7 @@ func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
 		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
+		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], all.Libraries) },
 	}
 	var run func(context.Context, []string) error
 	if len(os.Args) > 1 {

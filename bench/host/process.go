@@ -87,6 +87,12 @@ func (p *Process) Load(l Load) (r Result, err error) {
 // StopLoad ends a load that Load waits for in another goroutine.
 func (p *Process) StopLoad(id int) error { return p.call("StopLoad", id, &struct{}{}) }
 
+// Profile begins to write a CPU profile of the process into a new file.
+func (p *Process) Profile(file string) error { return p.call("Profile", file, &struct{}{}) }
+
+// StopProfile ends that.
+func (p *Process) StopProfile() error { return p.call("StopProfile", struct{}{}, &struct{}{}) }
+
 // Snapshot has a node take a snapshot.
 func (p *Process) Snapshot(node int) error { return p.call("Snapshot", node, &struct{}{}) }
 

@@ -239,6 +239,12 @@ var walSegments = []Mutation{
 		By:    []*Engine{test("./storage/wal", "TestRotationAndRecycling")},
 	},
 	{
+		ID: "W150", File: "storage/wal/segment.go", Func: "Log.recycleFile",
+		Find: ">= maxSpares", Replace: "> wantedSpares",
+		Wrong: "a log that is compacted now and then removes files and writes new ones",
+		By:    []*Engine{test("./storage/wal", "TestSteadyLogWritesNoNewFiles")},
+	},
+	{
 		ID: "W78", File: "storage/wal/segment.go", Func: "Log.takeSpare",
 		Find: "keep := reservedSpares", Replace: "keep := 0",
 		Wrong: "no spare is left for an Open on a full disk",

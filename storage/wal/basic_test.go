@@ -197,6 +197,35 @@ func TestRotationAndRecycling(t *testing.T) {
 	}
 }
 
+// A log that is compacted every eight segments, like that of a node by default,
+// uses its files again, and writes no new ones.
+func TestSteadyLogWritesNoNewFiles(t *testing.T) {
+	d := newDisk(t)
+	d.mustOpen()
+	s, last := d.log.Storage(1), raft.Index(0)
+	save := func() {
+		last++
+		d.save(1, write(1, last-1, raft.Entry{Index: last, Term: 1, Data: make([]byte, 4000)}))
+	}
+	eightSegments := func() {
+		for begin := len(d.log.chain); len(d.log.chain) < begin+8; {
+			save()
+		}
+		d.snapshot(1, raft.Snapshot{Index: last - 1, Term: 1}, "s")
+		require.NoError(t, s.Compact(last-1))
+		for begun := d.log.current.number; d.log.current.number == begun; { // which frees the others
+			save()
+		}
+	}
+	eightSegments()
+	eightSegments()
+	for range 3 {
+		before := d.log.highestNumber
+		eightSegments()
+		require.EqualValues(t, 9, d.log.highestNumber-before, "one number for each segment, none for a new file")
+	}
+}
+
 func TestLargeWrites(t *testing.T) {
 	d := newDisk(t)
 	d.mustOpen()

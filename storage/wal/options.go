@@ -15,8 +15,9 @@ type Options struct {
 	// SegmentBytes is the size of a segment file, a multiple of 4096 between
 	// 32 KiB and 1 GiB. Zero means 8 MiB: large enough that the two extra
 	// syncs of a new segment are lost among up to 2048 batches, small enough
-	// to be read at once by Open, two at a time, and to be prepared in a few milliseconds. An
-	// empty log takes five segments. With many groups choose at least 2 KiB
+	// to be read at once by Open, two at a time, and to be prepared in a few
+	// milliseconds. An empty log takes five segments; up to 16 that are free
+	// stay, to be used again. With many groups choose at least 2 KiB
 	// per group, since each segment states them all. It may differ from one
 	// Open to the next.
 	SegmentBytes int64

@@ -26,11 +26,13 @@ const (
 // The log keeps three spares for Open, so that it opens on a full disk, again
 // and again: one for what was not known to be durable, and two that take
 // turns, since a segment to which nothing was written is free only when its
-// successor exists. What the log frees beyond maxSpares is removed.
+// successor exists. What the log frees beyond maxSpares is removed: they are
+// enough for what a node's default snapshot frees at once (64 MiB), so that a
+// steady log writes no new files.
 const (
 	reservedSpares = 3
 	wantedSpares   = 4
-	maxSpares      = 5
+	maxSpares      = 16
 )
 
 func segmentName(number uint32) string { return fmt.Sprintf("%08x%s", number, segmentSuffix) }

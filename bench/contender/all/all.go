@@ -1,0 +1,15 @@
+// Package all lists the libraries that are compared.
+package all
+
+import (
+	"github.com/seed-6281cb22/raft/bench/contender"
+	"github.com/seed-6281cb22/raft/bench/contender/ours"
+)
+
+// Ours is this library's name among Libraries.
+const Ours = "raft"
+
+// Libraries has the libraries by the names that tables show.
+var Libraries = map[string]contender.Start{
+	Ours: ours.Start,
+}
