@@ -6,8 +6,12 @@ import (
 	"github.com/seed-6281cb22/raft/bench/contender/ours"
 )
 
-// Ours is this library's name among Libraries.
-const Ours = "raft"
+// Names among Libraries that comparisons refer to.
+const (
+	Ours      = "raft"
+	EtcdRaft  = "etcd-raft"
+	Hashicorp = "hashicorp/raft"
+)
 
 // Libraries has the libraries by the names that tables show.
 var Libraries = map[string]contender.Start{
