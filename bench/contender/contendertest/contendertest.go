@@ -96,8 +96,12 @@ func Run(t *testing.T, start contender.Start) {
 		}
 		returned := make(chan [2]error, 1)
 		go func() {
-			write := c.nodes[leader].Propose(context.Background(), []byte("0123456789abcdef"))
-			read := c.nodes[leader].Read(context.Background())
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // some wait for another leader
+			defer cancel()
+			write := c.nodes[leader].Propose(ctx, []byte("0123456789abcdef"))
+			ctx, cancel = context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			read := c.nodes[leader].Read(ctx)
 			returned <- [2]error{write, read}
 		}()
 		select {
