@@ -39,6 +39,21 @@ func newBenchCluster(tb testing.TB, n int, encode bool) *benchCluster {
 	return c
 }
 
+// idle lets two election timeouts pass without work, with heartbeats.
+func (c *benchCluster) idle(tb testing.TB) {
+	for range 2 * DefaultElectionTimeout / DefaultHeartbeatInterval {
+		c.heartbeat()
+	}
+	require.Equal(tb, Leader, c.cores[0].Role())
+}
+
+// heartbeat lets the time until the leader's next heartbeat pass.
+func (c *benchCluster) heartbeat() {
+	c.now = c.cores[0].Deadline()
+	c.cores[0].Tick(c.now)
+	c.settle()
+}
+
 // settle runs everything until nothing is left to do.
 func (c *benchCluster) settle() {
 	for again := true; again; {
@@ -120,9 +135,7 @@ func BenchmarkCoreHeartbeat(b *testing.B) {
 	c := newBenchCluster(b, 3, false)
 	b.ReportAllocs()
 	for b.Loop() {
-		c.now = c.cores[0].Deadline()
-		c.cores[0].Tick(c.now)
-		c.settle()
+		c.heartbeat()
 	}
 }
 
@@ -139,24 +152,40 @@ func BenchmarkCoreReadIndex(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleCore reports the heap bytes of one idle replica of three.
+// BenchmarkIdleCore reports the heap bytes of one idle replica of three: of a
+// new group, and of one after a burst of proposals.
 func BenchmarkIdleCore(b *testing.B) {
-	const groups = 1000
-	clusters := make([]*benchCluster, groups)
-	var before, after runtime.MemStats
-	for b.Loop() {
-		clear(clusters)
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		for i := range clusters {
-			clusters[i] = newBenchCluster(b, 3, false)
-			clusters[i].now = clusters[i].cores[0].Deadline()
-			clusters[i].cores[0].Tick(clusters[i].now)
-			clusters[i].settle()
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(3*groups), "B/core")
-		runtime.KeepAlive(clusters)
+	for _, burst := range []int{0, 10_000} {
+		b.Run(fmt.Sprintf("burst=%d", burst), func(b *testing.B) {
+			for b.Loop() {
+				b.ReportMetric(idleCoreBytes(b, 100, burst), "B/core")
+			}
+		})
 	}
+}
+
+// idleCoreBytes returns the heap bytes of one core of groups of three that have
+// been idle for a while, after a burst of so many proposals.
+func idleCoreBytes(tb testing.TB, groups, burst int) float64 {
+	cores := make([]*Raft, 0, 3*groups)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range groups {
+		c := newBenchCluster(tb, 3, false)
+		if burst > 0 {
+			_, err := c.cores[0].Propose(c.now, make([]Entry, burst))
+			require.NoError(tb, err)
+			c.settle()
+		}
+		c.idle(tb)
+		require.Equal(tb, 3*(burst+1), c.applied)
+		cores = append(cores, c.cores...)
+	}
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(cores)
+	return float64(after.HeapAlloc-before.HeapAlloc) / float64(len(cores))
 }

@@ -371,7 +371,7 @@ func (r *Raft) caughtUp(id NodeID) bool {
 	if p == nil || p.marked || p.match == 0 {
 		return false
 	}
-	l, timeout := &r.leading, r.cfg.ElectionTimeout
+	l, timeout := r.leading, r.cfg.ElectionTimeout
 	i := slices.IndexFunc(l.promotions, func(q promotion) bool { return q.id == id })
 	if i < 0 {
 		l.promotions = append(l.promotions, promotion{id: id, target: r.log.last, since: r.now})

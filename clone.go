@@ -27,18 +27,27 @@ func (r *Raft) clone(random Random) *Raft {
 	if r.apply.fetched {
 		c.apply.batch = slices.Clone(r.apply.batch)
 	}
-	c.leading.reads = slices.Clone(r.leading.reads)
-	c.leading.promotions = slices.Clone(r.leading.promotions)
-	c.leading.departures = slices.Clone(r.leading.departures)
+	c.leading = r.leading.clone()
 
-	c.messages, c.spareMessages = slices.Clone(r.messages), nil
+	c.messages, c.handedOut = slices.Clone(r.messages), 0
 	for i := range c.messages {
 		c.messages[i].Entries = slices.Clone(r.messages[i].Entries)
 	}
 	c.logReads = slices.Clone(r.logReads)
 	c.snapshots = slices.Clone(r.snapshots)
-	c.reads, c.spareReads = slices.Clone(r.reads), nil
+	c.reads = slices.Clone(r.reads)
 	c.events = slices.Clone(r.events)
+	return &c
+}
+
+func (l *leaderState) clone() *leaderState {
+	if l == nil {
+		return nil
+	}
+	c := *l
+	c.reads = slices.Clone(l.reads)
+	c.promotions = slices.Clone(l.promotions)
+	c.departures = slices.Clone(l.departures)
 	return &c
 }
 

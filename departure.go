@@ -37,7 +37,7 @@ const (
 
 // depart begins to tell id that it is no member.
 func (r *Raft) depart(id NodeID) {
-	l := &r.leading
+	l := r.leading
 	if len(l.departures) < maxDepartures && !slices.ContainsFunc(l.departures, func(d departure) bool { return d.id == id }) {
 		until := r.now.Add(farewellTimeouts * r.cfg.ElectionTimeout)
 		l.departures = append(l.departures, departure{id: id, removal: r.members.latest().Index, until: until})
@@ -103,6 +103,9 @@ func (r *Raft) bidFarewell() {
 // departed takes an answer of one that is no member into account, and reports
 // whether it was told.
 func (r *Raft) departed(m *Message) bool {
+	if r.role != Leader {
+		return false
+	}
 	n := len(r.leading.departures)
 	r.endDepartures(func(d *departure) bool { return d.id == m.From && d.round != 0 && m.Round >= d.round })
 	return len(r.leading.departures) < n
@@ -153,6 +156,9 @@ func (r *Raft) noteRemoval() {
 
 // departing returns those who are being told that they are no members.
 func (r *Raft) departing() []NodeID {
+	if r.role != Leader {
+		return nil
+	}
 	var ids []NodeID
 	for i := range r.leading.departures {
 		ids = append(ids, r.leading.departures[i].id)

@@ -227,19 +227,11 @@ func (r *Raft) Ready() (rd Ready) {
 	if r.writes.gathering.seq != 0 {
 		r.takeWrite(&rd.Write)
 	}
-	// What is handed out is the caller's until the next call; two buffers
-	// take turns.
-	for i := range r.spareMessages {
-		m := &r.spareMessages[i]
-		m.Entries, m.Snapshot = nil, nil // what they refer to can be freed
+	if len(r.messages) > 0 || r.handedOut > 0 {
+		rd.Messages = r.takeMessages()
 	}
-	if len(r.messages) > 0 {
-		rd.Messages = r.messages
-	}
-	r.messages, r.spareMessages = r.spareMessages[:0], r.messages
 	if len(r.reads) > 0 {
-		rd.Reads = r.reads
-		r.reads, r.spareReads = r.spareReads[:0], r.reads
+		rd.Reads, r.reads = r.reads, r.reads[:0]
 	}
 	if r.logReads != nil {
 		rd.LogReads, r.logReads = r.logReads, nil
@@ -251,6 +243,21 @@ func (r *Raft) Ready() (rd Ready) {
 		rd.Events, r.events = r.events, nil
 	}
 	return rd
+}
+
+// takeMessages hands out the messages in the memory where they have gathered: it
+// is the caller's until the next call. What the last Ready has left there would
+// keep entries from being freed.
+func (r *Raft) takeMessages() []Message {
+	m := r.messages
+	if len(m) < r.handedOut {
+		rest := m[len(m):r.handedOut]
+		for i := range rest {
+			rest[i].Entries, rest[i].Snapshot = nil, nil
+		}
+	}
+	r.messages, r.handedOut = m[:0], len(m)
+	return m
 }
 
 // lastReady reports what a failed core still has to say.
@@ -283,12 +290,12 @@ type applyState struct {
 	handedOut Index    // everything up to here has been handed out by Ready
 	stamp     interval // of the entry there, as far as it is known
 	batch     []Entry  // memory of Ready.Committed, and what a LogRead for it brought
-	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	reading   Index    // Lo of the LogRead under way, 0: none
+	fetched   bool     // batch was brought by a LogRead and comes with the next Ready
 	// restoring is the snapshot that must be restored before anything is
 	// applied; restoreDue says that Ready has not handed it out yet.
-	restoring  *Snapshot
 	restoreDue bool
+	restoring  *Snapshot
 }
 
 func (a *applyState) restore(s Snapshot) {
@@ -319,6 +326,7 @@ func (r *Raft) Applied(now Instant, index Index) {
 		a.restoring = nil
 	}
 	r.members.forget(min(r.commit, r.applied))
+	r.worked()
 }
 
 // applying reports whether the state machine is at work on what Ready has handed

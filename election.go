@@ -32,6 +32,7 @@ func (r *Raft) heardFromLeader(leader NodeID) {
 	}
 	r.election.heard = r.now
 	r.resetElectionTimer()
+	r.rest()
 }
 
 // founder reports whether this replica has held nothing but Bootstrap: it is

@@ -49,7 +49,10 @@ func (f *fingerprint) core(r *Raft) {
 	f.apply(&r.apply)
 	f.election(r)
 	f.following(&r.following)
-	f.leading(r, &r.leading)
+	f.flag(r.leading != nil)
+	if r.leading != nil {
+		f.leading(r, r.leading)
+	}
 	f.outputs(r)
 }
 
@@ -58,7 +61,8 @@ func (f *fingerprint) log(l *raftLog) {
 	for _, run := range l.runs {
 		f.number(uint64(run.First), uint64(run.Term))
 	}
-	f.snapshot(&l.snapshot)
+	f.number(uint64(l.snapshot.index), uint64(l.snapshot.term))
+	f.interval(l.snapshot.stamp)
 	f.number(uint64(l.window.first))
 	f.entries(l.window.entries[l.window.head:l.window.tail])
 	f.interval(l.stamp)

@@ -197,7 +197,7 @@ func (s *fuzzed) message() Message {
 	m := Message{
 		Type: types[tape.n(len(types))], From: NodeID(2 + tape.n(4)), To: 1,
 		Reject: flags&1 != 0, Marked: flags&14 == 14, Transfer: flags&16 != 0,
-		Term: r.term, Round: r.leading.round, Window: 1 << (flags % 12), Context: r.mark,
+		Term: r.term, Round: leadingOf(r).round, Window: 1 << (flags % 12), Context: r.mark,
 	}
 	if flags&32 != 0 {
 		m.Term = Term(tape.small(uint64(r.term) + 2))
@@ -340,10 +340,18 @@ func (s *fuzzed) check() {
 		s.t.Fatalf("window of %d bytes", window)
 	case r.role == Leader && (r.leader != 1 || r.votedFor != 1):
 		s.t.Fatalf("leads, but knows of leader %d and voted for %d", r.leader, r.votedFor)
-	case len(r.held) > 13*6 || len(r.leading.reads) > maxPendingReads:
+	case len(r.held) > 13*6 || len(leadingOf(r).reads) > maxPendingReads:
 		s.t.Fatalf("%d messages held", len(r.held))
 	case r.Err() != nil:
 		s.t.Fatalf("stopped: %v", r.Err())
 	}
 	s.role, s.term, s.commit, s.last = r.role, r.term, r.commit, r.log.last
+}
+
+// leadingOf is what r knows as a leader: nothing if it is none.
+func leadingOf(r *Raft) leaderState {
+	if r.leading == nil {
+		return leaderState{}
+	}
+	return *r.leading
 }

@@ -18,14 +18,14 @@ func inspect(r *Raft, v *bridge.View) {
 
 	v.Commit, v.Applied, v.Base, v.Last = r.commit, r.applied, r.log.base, r.log.last
 	v.LastTerm, v.Durable = r.log.lastTerm(), r.durable()
-	v.SnapshotIndex, v.SnapshotTerm = r.log.snapshot.Index, r.log.snapshot.Term
+	v.SnapshotIndex, v.SnapshotTerm = r.log.snapshot.index, r.log.snapshot.term
 	v.Verified, v.Acknowledged = 0, 0
 	if r.following.term == r.term {
 		v.Verified, v.Acknowledged = r.following.verified, r.following.acknowledged
 	}
 
 	v.WindowFirst, v.WindowBytes = r.log.window.first, r.log.window.bytes(0, r.log.last)
-	v.Held, v.InFlightWrites, v.PendingReads = len(r.held), len(r.writes.inFlight), len(r.leading.reads)
+	v.Held, v.InFlightWrites = len(r.held), len(r.writes.inFlight)
 	v.MaxEntryBytes, v.MaxMessageBytes, v.MaxWindowBytes = r.cfg.MaxEntryBytes, r.cfg.MaxMessageBytes, r.cfg.MaxWindowBytes
 	v.MaxUncommittedBytes, v.MaxApplyBytes = r.cfg.MaxUncommittedBytes, r.cfg.MaxApplyBytes
 	v.MaxInFlight, v.MaxPendingReads = maxInFlight, maxPendingReads
@@ -38,9 +38,9 @@ func inspect(r *Raft, v *bridge.View) {
 }
 
 func inspectPeers(r *Raft, v *bridge.View) {
-	v.First, v.Round, v.UncommittedBytes = 0, r.following.round, 0
+	v.First, v.Round, v.UncommittedBytes, v.PendingReads = 0, r.following.round, 0, 0
 	if r.role == Leader {
-		v.First, v.Round, v.UncommittedBytes = r.leading.first, r.leading.round, r.uncommitted()
+		v.First, v.Round, v.UncommittedBytes, v.PendingReads = r.leading.first, r.leading.round, r.uncommitted(), len(r.leading.reads)
 	}
 	if cap(v.Peers) < len(r.peers) {
 		v.Peers = make([]bridge.Peer, len(r.peers))

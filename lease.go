@@ -250,7 +250,7 @@ func (r *Raft) leased() bool {
 // transfers its leadership, or is about to step down, serves no lease read: so a
 // lease is given up before anybody is asked to take over.
 func (r *Raft) mayLease() bool {
-	l := &r.leading
+	l := r.leading
 	return r.err == nil && r.role == Leader && r.commit >= l.first && l.transferee == 0 && !l.resigning
 }
 

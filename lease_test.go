@@ -479,7 +479,7 @@ func TestSnapshotHoldsTheInterval(t *testing.T) {
 
 	c.start(3)
 	c.run(DefaultHeartbeatInterval)
-	require.Equal(t, s.Index, c.node(3).r.log.snapshot.Index)
+	require.Equal(t, s.Index, c.node(3).r.log.snapshot.index)
 	require.Equal(t, stamp, c.node(3).r.log.stamp)
 	require.True(t, c.node(3).r.log.stamped)
 	c.restart(3)

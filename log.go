@@ -23,7 +23,7 @@ type raftLog struct {
 	last     Index
 	// runs gives the term of every entry in (base, last].
 	runs     []TermRun
-	snapshot Snapshot // the newest one here
+	snapshot snapshotEnd // of the newest one here
 	window   window
 
 	// stamp is the clock interval of the last entry that has one, as far as
@@ -32,10 +32,22 @@ type raftLog struct {
 	stamped bool
 }
 
+// snapshotEnd is the last entry that a snapshot covers: all that the core needs
+// of it once it is installed.
+type snapshotEnd struct {
+	index Index
+	term  Term
+	stamp interval
+}
+
+func endOf(s *Snapshot) snapshotEnd {
+	return snapshotEnd{s.Index, s.Term, interval{s.Earliest, s.Latest}}
+}
+
 func newLog(s *State) raftLog {
-	l := raftLog{base: s.First - 1, last: s.Last, runs: slices.Clone(s.Runs), snapshot: s.Snapshot}
-	if l.base == l.snapshot.Index {
-		l.baseTerm = l.snapshot.Term
+	l := raftLog{base: s.First - 1, last: s.Last, runs: slices.Clone(s.Runs), snapshot: endOf(&s.Snapshot)}
+	if l.base == l.snapshot.index {
+		l.baseTerm = l.snapshot.term
 	}
 	l.window.first = l.last + 1
 	l.restamp()
@@ -48,8 +60,8 @@ func (l *raftLog) term(i Index) (Term, bool) {
 	switch {
 	case i == 0:
 		return 0, true
-	case i == l.snapshot.Index:
-		return l.snapshot.Term, true
+	case i == l.snapshot.index:
+		return l.snapshot.term, true
 	case i == l.base:
 		return l.baseTerm, l.baseTerm != 0
 	case i < l.base || i > l.last:
@@ -120,8 +132,8 @@ func (l *raftLog) appended(entries []Entry) {
 func (l *raftLog) restamp() {
 	l.stamp = interval{}
 	switch w := &l.window; {
-	case l.last == l.snapshot.Index:
-		l.stamp = interval{l.snapshot.Earliest, l.snapshot.Latest}
+	case l.last == l.snapshot.index:
+		l.stamp = l.snapshot.stamp
 	case w.len() > 0 && l.last >= w.first:
 		l.stamp = intervalOf(w.at(l.last))
 	}
@@ -160,8 +172,8 @@ func (l *raftLog) compact(through Index) {
 }
 
 // reset replaces the log by a snapshot.
-func (l *raftLog) reset(s Snapshot) {
-	l.snapshot = s
+func (l *raftLog) reset(s *Snapshot) {
+	l.snapshot = endOf(s)
 	l.base, l.baseTerm, l.last = s.Index, s.Term, s.Index
 	l.runs = l.runs[:0]
 	l.window.reset(s.Index + 1)

@@ -15,11 +15,12 @@ import (
 type membershipState struct {
 	// history holds the memberships in the log, ascending by index, from the
 	// newest one that is both committed and applied.
-	history                 []MembershipAt
-	selfVoter, selfOutgoing bool // in the latest
-	selfPriority            uint32
-	changing                bool // the latest is not the end of a change, for a leader
-	removed                 bool // this replica has been told that it is no member any more
+	history      []MembershipAt
+	selfVoter    bool // in the latest
+	selfOutgoing bool // the same
+	changing     bool // the latest is not the end of a change, for a leader
+	removed      bool // this replica has been told that it is no member any more
+	selfPriority uint32
 }
 
 func (s *membershipState) reset(snapshot Snapshot, above []MembershipAt) {
@@ -41,8 +42,12 @@ func (s *membershipState) committed(index Index) *MembershipAt {
 
 // forget drops what is older than the newest membership at or below index.
 func (s *membershipState) forget(index Index) {
-	for len(s.history) > 1 && s.history[1].Index <= index {
-		s.history = slices.Delete(s.history, 0, 1)
+	n := 0
+	for n+1 < len(s.history) && s.history[n+1].Index <= index {
+		n++
+	}
+	if n > 0 {
+		s.history = slices.Clone(s.history[n:]) // into no more memory than it needs
 	}
 }
 

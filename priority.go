@@ -44,7 +44,7 @@ func (r *Raft) preferred() *progress {
 // yield is part of every heartbeat: it begins to hand over to who should lead.
 // Each attempt waits twice as long as the one before it.
 func (r *Raft) yield() {
-	l := &r.leading
+	l := r.leading
 	y, p := &l.yielding, r.preferred()
 	switch {
 	case p == nil:

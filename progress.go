@@ -28,9 +28,19 @@ type progress struct {
 	// heartbeat: one without entries is due, whatever else is sent, since
 	// one with entries is answered only when they are durable.
 	heartbeat bool
-	match     Index
-	next      Index
-	verified  Index // received there and verified, durable or not
+	// asked: recovering, an AppendEntries without entries was sent after the
+	// last one in flight, see askAfter.
+	asked bool
+	// unheard: nothing that was sent since a pipeline collapsed has arrived yet.
+	unheard bool
+	// misfit: the entry that was read does not fit beside what is on the way;
+	// it is read again when nothing is.
+	misfit bool
+	told   peerReport // see watch
+
+	match    Index
+	next     Index
+	verified Index // received there and verified, durable or not
 	// mark names the peer's mark, and unmark is the first index that was
 	// appended after this leader heard of it.
 	mark    uint64
@@ -43,16 +53,8 @@ type progress struct {
 	sentRound uint64
 	// resume is the round whose answer lets entries be pipelined again after a
 	// pipeline collapsed, see recovering; 0: they may be.
-	resume uint64
-	// asked: recovering, an AppendEntries without entries was sent after the
-	// last one in flight, see askAfter.
-	asked bool
-	// unheard: nothing that was sent since a pipeline collapsed has arrived yet.
-	unheard bool
+	resume  uint64
 	reading Index // Lo of the LogRead under way, 0: none
-	// misfit: the entry that was read does not fit beside what is on the way;
-	// it is read again when nothing is.
-	misfit bool
 	// snapshot is the index of the snapshot that it is being sent, or catches
 	// up from: what comes after it is needed next. 0: none.
 	snapshot Index
@@ -63,8 +65,6 @@ type progress struct {
 	inFlight []flight
 	depth    int    // how many there may be
 	bytes    uint64 // sum over inFlight
-
-	told peerReport // see watch
 }
 
 // flight is one AppendEntries with entries, on its way.

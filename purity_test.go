@@ -18,7 +18,7 @@ import (
 // to (state, output).
 var coreFiles = []string{
 	"raft.go", "election.go", "replication.go", "progress.go", "durability.go", "log.go", "read.go", "lease.go", "snapshot.go",
-	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "watch.go", "status.go", "priority.go", "clone.go", "fingerprint.go",
+	"membership.go", "change.go", "departure.go", "transfer.go", "ready.go", "watch.go", "status.go", "priority.go", "rest.go", "clone.go", "fingerprint.go",
 	"internal/quorum/quorum.go", "internal/quorum/vote.go",
 }
 

@@ -49,15 +49,19 @@ type Raft struct {
 	apply     applyState
 	election  electionState
 	following followerState
-	leading   leaderState
+	leading   *leaderState // nil while it does not lead
 
 	// What the next Ready hands over.
-	messages, spareMessages []Message
-	logReads                []LogRead
-	snapshots               []SendSnapshot
-	reads, spareReads       []ReadState
-	events                  []Event
-	ignored                 uint64
+	messages  []Message
+	reads     []ReadState
+	logReads  []LogRead
+	snapshots []SendSnapshot
+	events    []Event
+	// handedOut is how many messages the last Ready has handed out, in the
+	// memory behind the end of messages.
+	handedOut int
+	restAt    Instant // when memory that is kept for later is given back, if there is no work before
+	ignored   uint64
 }
 
 // New returns a core that continues from initial: what Storage.Load returned.
@@ -210,6 +214,7 @@ func (r *Raft) advance(now Instant) {
 // was paused does not campaign over heartbeats that it has not read.
 func (r *Raft) Tick(now Instant) {
 	r.advance(now)
+	r.rest()
 	switch {
 	case r.err != nil:
 	case r.role == Leader:
@@ -412,7 +417,7 @@ func (r *Raft) becomeFollower(term Term, leader NodeID) {
 	if led {
 		reads := r.leading.reads
 		r.endDepartures(func(*departure) bool { return true })
-		r.leading = leaderState{}
+		r.leading = nil
 		r.failReads(reads)
 	}
 	if changed {
@@ -446,7 +451,7 @@ func (r *Raft) becomeLeader() {
 		panic("raft: invariant broken: a leader whose own vote is not durable")
 	}
 	r.role, r.leader = Leader, r.cfg.ID
-	r.leading = leaderState{
+	r.leading = &leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
 		watched:   commitWatch{commit: r.commit, since: r.now},
@@ -505,7 +510,7 @@ func (r *Raft) fail(err error) {
 	}
 	r.becomeFollower(r.term, 0)
 	r.err = fmt.Errorf("%w: %w", ErrStopped, err)
-	r.held, r.messages, r.snapshots, r.logReads = nil, nil, nil, nil
+	r.held, r.messages, r.handedOut, r.snapshots, r.logReads = nil, nil, 0, nil, nil
 }
 
 // peer returns the progress of a member, nil if it is none.

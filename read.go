@@ -21,6 +21,7 @@ type pendingRead struct {
 // too many reads wait, ErrStopped after a failure.
 func (r *Raft) ReadIndex(now Instant, id uint64) error {
 	r.advance(now)
+	r.worked()
 	switch {
 	case r.err != nil:
 		return r.err
@@ -40,7 +41,7 @@ func (r *Raft) ReadIndex(now Instant, id uint64) error {
 // Its index is what is committed now, but at least the term's first entry:
 // before that is committed a new leader does not know what is (§6.4).
 func (r *Raft) addRead(id uint64, from NodeID) bool {
-	l := &r.leading
+	l := r.leading
 	if len(l.reads) >= maxPendingReads {
 		return false
 	}
@@ -49,6 +50,7 @@ func (r *Raft) addRead(id uint64, from NodeID) bool {
 }
 
 func (r *Raft) handleReadIndex(m *Message) {
+	r.worked()
 	if r.role != Leader || !r.addRead(m.Context, m.From) {
 		r.send(&Message{Type: raftpb.ReadIndexReply, To: m.From, Context: m.Context, Reject: true})
 	}
@@ -66,7 +68,7 @@ func (r *Raft) handleReadIndexReply(m *Message) {
 // the next round if reads wait for one and none is under way: however many
 // reads arrive meanwhile, they share it.
 func (r *Raft) confirmReads() {
-	l := &r.leading
+	l := r.leading
 	if len(l.reads) == 0 {
 		return
 	}

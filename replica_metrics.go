@@ -126,7 +126,7 @@ func (r *replica) allMetrics() Metrics {
 	m, core := r.metrics.Metrics, r.core
 	m.MessagesIgnored = core.ignored
 	m.Term, m.CommitIndex, m.AppliedIndex = uint64(core.term), uint64(core.commit), uint64(core.applied)
-	m.DurableIndex, m.LastIndex, m.SnapshotIndex = uint64(core.durable()), uint64(core.log.last), uint64(core.log.snapshot.Index)
+	m.DurableIndex, m.LastIndex, m.SnapshotIndex = uint64(core.durable()), uint64(core.log.last), uint64(core.log.snapshot.index)
 	m.LogEntries = uint64(core.log.last - core.log.base)
 	m.LogMemoryBytes = uint64(core.log.window.bytes(0, core.log.last))
 	m.ApplyLag = uint64(core.commit - min(core.applied, core.commit))

@@ -193,7 +193,8 @@ func (r *replica) compactKept(now Instant) {
 	}
 	through := s.kept
 	s.kept = 0
-	r.compact(now, r.core.log.snapshot, through)
+	known := &r.core.log.snapshot // nothing new to the core: its end will do
+	r.compact(now, Snapshot{Index: known.index, Term: known.term}, through)
 }
 
 // mark notes how much has been applied at index. Marks are a sixteenth of limit

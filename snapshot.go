@@ -10,7 +10,7 @@ import (
 // the log no longer holds (§7).
 func (r *Raft) needSnapshot(p *progress) {
 	p.state = sendingSnapshot
-	p.snapshot = r.log.snapshot.Index // it will be this one or a newer one
+	p.snapshot = r.log.snapshot.index // it will be this one or a newer one
 	r.snapshots = append(r.snapshots, SendSnapshot{Message: Message{
 		Type: raftpb.InstallSnapshot, Group: r.cfg.Group, From: r.cfg.ID, To: p.id, Term: r.term,
 	}})
@@ -86,7 +86,7 @@ func (r *Raft) handleInstallSnapshot(m *Message) error {
 // write that says so is durable.
 func (r *Raft) installSnapshot(s Snapshot) {
 	r.writes.touchSnapshot(&s, r.commit)
-	r.log.reset(s)
+	r.log.reset(&s)
 	r.members.reset(s, nil)
 	r.membershipChanged()
 	r.setCommit(s.Index)
@@ -153,8 +153,8 @@ func (r *Raft) Compacted(now Instant, snapshot Snapshot, through Index) {
 	if r.err != nil || snapshot.Index > min(r.applied, r.commit) || through > snapshot.Index {
 		return
 	}
-	if snapshot.Index > r.log.snapshot.Index {
-		r.log.snapshot = snapshot.Clone()
+	if snapshot.Index > r.log.snapshot.index {
+		r.log.snapshot = endOf(&snapshot)
 	}
 	r.log.compact(through)
 }

@@ -90,7 +90,7 @@ func (r *Raft) Status() Status {
 		Durable:    r.durable(),
 		First:      r.log.base + 1,
 		Last:       r.log.last,
-		Snapshot:   r.log.snapshot.Index,
+		Snapshot:   r.log.snapshot.index,
 		Marked:     !r.unmarked,
 		Removed:    r.members.removed,
 		Membership: r.members.latest().Membership,

@@ -16,7 +16,7 @@ import "github.com/seed-6281cb22/raft/raftpb"
 // ErrStopped.
 func (r *Raft) TransferLeadership(now Instant, to NodeID) error {
 	r.advance(now)
-	l := &r.leading
+	l := r.leading
 	switch {
 	case r.err != nil:
 		return r.err
@@ -62,7 +62,7 @@ func (r *Raft) successor(id NodeID) *progress {
 // on nothing is appended until the transfer ends, else the target would lose for
 // want of it.
 func (r *Raft) handOver() {
-	l := &r.leading
+	l := r.leading
 	if l.transferee == 0 || l.handedOver {
 		return
 	}
@@ -74,14 +74,14 @@ func (r *Raft) handOver() {
 
 // handOverAgain is part of every heartbeat: what was sent may have been lost.
 func (r *Raft) handOverAgain() {
-	if l := &r.leading; l.handedOver {
+	if l := r.leading; l.handedOver {
 		r.send(&Message{Type: raftpb.TimeoutNow, To: l.transferee})
 	}
 }
 
 // transferFailed ends a transfer without another leader.
 func (r *Raft) transferFailed() {
-	l := &r.leading
+	l := r.leading
 	r.event(Event{Kind: EventTransferFailed, Peer: l.transferee})
 	l.transferee, l.transferUntil, l.handedOver = 0, 0, false
 }
@@ -89,7 +89,7 @@ func (r *Raft) transferFailed() {
 // checkTransfer gives a transfer up whose time is over, or whose target is no
 // voter any more (scenario E6).
 func (r *Raft) checkTransfer() {
-	l := &r.leading
+	l := r.leading
 	if l.transferee != 0 && (r.now >= l.transferUntil || r.successor(l.transferee) == nil) {
 		r.transferFailed()
 	}
