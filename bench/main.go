@@ -2,6 +2,7 @@
 // work, side by side in one run, since numbers from different hours of a
 // shared machine say little about each other.
 //
+//	go run . -quick    # all of these, in short
 //	go run . wal [-quick] [-rounds N] [-round D] [-dir DIR]
 //	go run . transport [-quick] [-rounds N] [-round D]
 //	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
@@ -29,7 +30,8 @@ import (
 	"github.com/seed-6281cb22/raft/bench/wal"
 )
 
-const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
+const usage = `usage: bench -quick    all of these, in short
+       bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
        bench transport [-quick] [-rounds N] [-round D]
        bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
        bench codec [-quick] [-rounds N] [-round D] [-procs N]
@@ -37,9 +39,12 @@ const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
 
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
-		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec, "cluster": runCluster,
+		"-quick":         runQuickly,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
 		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], cluster.Libraries()) },
+	}
+	for _, b := range all {
+		benchmarks[b.name] = b.run
 	}
 	var run func(context.Context, []string) error
 	if len(os.Args) > 1 {
