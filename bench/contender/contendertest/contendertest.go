@@ -95,12 +95,10 @@ func Run(t *testing.T, start contender.Start) {
 			}
 		}
 		returned := make(chan [2]error, 1)
+		ctx, cancel := context.WithTimeout(context.Background(), patience/3)
+		defer cancel()
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // some wait for another leader
-			defer cancel()
 			write := c.nodes[leader].Propose(ctx, []byte("0123456789abcdef"))
-			ctx, cancel = context.WithTimeout(context.Background(), 2*time.Second)
-			defer cancel()
 			read := c.nodes[leader].Read(ctx)
 			returned <- [2]error{write, read}
 		}()
@@ -111,7 +109,6 @@ func Run(t *testing.T, start contender.Start) {
 		case <-time.After(patience):
 			t.Fatal("an operation hangs")
 		}
-		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		require.Error(t, c.nodes[leader].Propose(ctx, []byte("0123456789abcdef")))
 	})
