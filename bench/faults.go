@@ -16,7 +16,7 @@ import (
 )
 
 // perLibrary has each library once, with its default log.
-const perLibrary = all.Ours + ",etcd-raft,hashicorp/raft,dragonboat"
+const perLibrary = all.Ours + "," + all.EtcdRaft + "," + all.Hashicorp + "," + all.Pebble
 
 func runFailover(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench failover", flag.ExitOnError)

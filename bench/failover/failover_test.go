@@ -35,7 +35,7 @@ func TestFaults(t *testing.T) {
 	r, err := rig.New(t.Context(), t.TempDir(), 3, rig.Parts{Network: true, Disks: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
-	s := &subject{library: all.Ours, timing: contender.Aggressive, limit: 20 * time.Second, rig: r}
+	s := &subject{library: all.Ours, timing: contender.Default, limit: 20 * time.Second, rig: r}
 	require.NoError(t, s.restart(t.Context()))
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {

@@ -51,25 +51,54 @@ const (
 	peace = time.Second
 )
 
-// turn has the leader fail once, and come back. It returns what it has measured
-// even where the cluster could not be healed, which is an error.
-func (s *subject) turn(ctx context.Context, f fault) (*sample, error) {
-	before, err := s.peaceful(ctx)
-	if err != nil {
-		return nil, err
+// attempts are how often a busy machine may elect another leader before the one
+// that there was could fail.
+const attempts = 5
+
+var errMoved = errors.New("another leader before the fault")
+
+// prepare returns the leader that is to fail, some time after the last heartbeat,
+// and the nodes that are being asked for writes.
+func (s *subject) prepare(ctx context.Context, f fault) (before host.Status, asked []int, err error) {
+	if before, err = s.peaceful(ctx); err != nil {
+		return before, nil, err
 	}
-	asked := s.cluster.Others(before.Leader)
+	asked = s.cluster.Others(before.Leader)
 	if f.lives {
 		asked = s.cluster.Nodes()
 	}
 	if err := s.probe(asked); err != nil {
-		return nil, err
+		return before, nil, err
 	}
 	if err := rig.Wait(ctx, rand.N(phase)); err != nil {
-		return nil, err
+		return before, nil, err
 	}
-	if now, err := s.cluster.Status(before.Leader); err != nil || now.Leader != before.Leader || now.Term != before.Term {
-		return nil, errors.Join(fmt.Errorf("node %d led in term %d, and before it failed node %d in term %d", before.Leader, before.Term, now.Leader, now.Term), err)
+	now, err := s.cluster.Status(before.Leader)
+	if err != nil || now.Leader == before.Leader && now.Term == before.Term {
+		return before, asked, err
+	}
+	for _, node := range asked {
+		if err := s.cluster.Node(node).StopProbe(node); err != nil {
+			return before, nil, err
+		}
+	}
+	return before, nil, fmt.Errorf("node %d led in term %d: %w: node %d in term %d", before.Leader, before.Term, errMoved, now.Leader, now.Term)
+}
+
+// turn has the leader fail once, and come back. It returns what it has measured
+// even where the cluster could not be healed, which is an error.
+func (s *subject) turn(ctx context.Context, f fault) (*sample, error) {
+	var before host.Status
+	var asked []int
+	for attempt := 1; ; attempt++ {
+		var err error
+		before, asked, err = s.prepare(ctx, f)
+		if err == nil {
+			break
+		}
+		if attempt == attempts || !errors.Is(err, errMoved) {
+			return nil, err
+		}
 	}
 	measured, err := s.outage(ctx, f, before.Leader, asked)
 	if err != nil {
