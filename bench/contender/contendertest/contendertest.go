@@ -95,9 +95,11 @@ func Run(t *testing.T, start contender.Start) {
 			}
 		}
 		returned := make(chan [2]error, 1)
+		ctx, cancel := context.WithTimeout(context.Background(), patience/3)
+		defer cancel()
 		go func() {
-			write := c.nodes[leader].Propose(context.Background(), []byte("0123456789abcdef"))
-			read := c.nodes[leader].Read(context.Background())
+			write := c.nodes[leader].Propose(ctx, []byte("0123456789abcdef"))
+			read := c.nodes[leader].Read(ctx)
 			returned <- [2]error{write, read}
 		}()
 		select {
@@ -107,7 +109,6 @@ func Run(t *testing.T, start contender.Start) {
 		case <-time.After(patience):
 			t.Fatal("an operation hangs")
 		}
-		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		require.Error(t, c.nodes[leader].Propose(ctx, []byte("0123456789abcdef")))
 	})

@@ -2,6 +2,7 @@ package etcdraft
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type loop struct {
 	late      []*raftpb.Message // reused by ready
 	reads     reads
 	snapshots sync.WaitGroup
+	answered  int  // proposals since the last batch was taken
 	capturing bool // a snapshot is being written
 }
 
@@ -55,6 +57,10 @@ func (l *loop) run() {
 	defer ticker.Stop()
 	var w work
 	for l.err == nil && !l.inbox.isClosed() {
+		if l.answered > 1 {
+			runtime.Gosched() // whoever was answered may have more: let it join this batch
+		}
+		l.answered = 0
 		l.inbox.take(&w)
 		l.step(&w)
 		select {
@@ -123,6 +129,7 @@ func (l *loop) answer(id uint64, err error) {
 	if w, ok := l.waiting[id]; ok {
 		delete(l.waiting, id)
 		w.done <- err
+		l.answered++
 	}
 }
 
@@ -176,6 +183,7 @@ func (l *loop) ready() error {
 	if err := l.disk.save(rd.HardState, rd.Entries); err != nil {
 		return err
 	}
+	l.takeSnapshotIfDue()
 	l.network.send(l.late)
 	l.reads.confirm(rd.ReadStates)
 	l.askForIndex()
@@ -209,6 +217,11 @@ func (l *loop) apply(entries []*raftpb.Entry) {
 		}
 	}
 	l.reads.serve(l.applied)
+}
+
+// takeSnapshotIfDue comes after save: what is committed may have been applied
+// before this node's log had it.
+func (l *loop) takeSnapshotIfDue() {
 	if l.every > 0 && l.applied-l.disk.snapshotIndex() >= l.every && !l.capturing {
 		l.takeSnapshot(make(chan error, 1))
 	}
