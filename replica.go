@@ -27,10 +27,10 @@ type replica struct {
 	fx          *effects
 	ended       error // why the replica has ended; nil while it runs
 	closing     bool  // it accepts no more calls, and is about to end
+	moved       bool  // the deadline may have; the executor's to reset
 
 	saved    uint64  // newest write given to the storage
 	durable  uint64  // newest write known to be durable
-	moved    bool    // the deadline may have; the executor's to reset
 	putOff   Instant // the deadline that a late tick has put off
 	resumeAt Instant // and until when
 
