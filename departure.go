@@ -96,7 +96,7 @@ func (r *Raft) bidFarewell() {
 		if d.round == 0 {
 			d.round = r.leading.round
 		}
-		r.send(Message{Type: raftpb.AppendEntries, To: d.id, Reject: true, Round: r.leading.round})
+		r.send(&Message{Type: raftpb.AppendEntries, To: d.id, Reject: true, Round: r.leading.round})
 	}
 }
 

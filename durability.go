@@ -116,8 +116,9 @@ type heldMessage struct {
 // send completes m and hands it to the next Ready, or, since a message reveals
 // the term, the vote and the mark of its sender, holds it until those are
 // durable (figure 2: "Updated on stable storage before responding to RPCs").
-// Of each kind at most one is held for each peer: the newest says all.
-func (r *Raft) send(m Message) {
+// Of each kind at most one is held for each peer: the newest says all. It copies
+// m, which is the caller's.
+func (r *Raft) send(m *Message) {
 	m.Group, m.From = r.cfg.Group, r.cfg.ID
 	if m.Term == 0 {
 		m.Term = r.term
@@ -126,10 +127,10 @@ func (r *Raft) send(m Message) {
 		m.Context = r.mark
 	}
 	if r.hardStateDurable() {
-		r.messages = append(r.messages, m)
+		r.messages = append(r.messages, *m)
 		return
 	}
-	h := heldMessage{seq: r.writes.newest(), term: r.term, m: m}
+	h := heldMessage{seq: r.writes.newest(), term: r.term, m: *m}
 	for i := range r.held {
 		if r.held[i].m.To == m.To && r.held[i].m.Type == m.Type {
 			r.held[i] = h
@@ -250,7 +251,10 @@ func (r *Raft) Ready() (rd Ready) {
 func (r *Raft) takeMessages() []Message {
 	m := r.messages
 	if len(m) < r.handedOut {
-		clear(m[len(m):r.handedOut])
+		rest := m[len(m):r.handedOut]
+		for i := range rest {
+			rest[i].Entries, rest[i].Snapshot = nil, nil
+		}
 	}
 	r.messages, r.handedOut = m[:0], len(m)
 	return m
@@ -351,8 +355,9 @@ func (r *Raft) takeCommitted() []Entry {
 		return nil
 	}
 	// Copied, since the window's memory moves on while this is applied.
-	clear(a.batch)
+	before := a.batch
 	a.batch = append(a.batch[:0], w.slice(lo, w.fit(lo, hi, r.cfg.MaxApplyBytes))...)
+	releaseData(before[min(len(a.batch), len(before)):])
 	return a.handOut()
 }
 
@@ -418,7 +423,7 @@ func (r *Raft) releaseWindow() {
 		}
 	}
 	w.dropBelow(keep)
-	for w.len() > 0 && w.first < limit && w.bytes(w.first-1, w.next()) > r.cfg.MaxWindowBytes {
+	for w.len() > 0 && w.first < limit && w.size() > r.cfg.MaxWindowBytes {
 		w.dropBelow(w.first + 1)
 	}
 }

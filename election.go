@@ -93,7 +93,7 @@ func (r *Raft) requestVote(p *progress, m Message) {
 	if m.Type == raftpb.RequestVote {
 		m.Context = p.mark
 	}
-	r.send(m)
+	r.send(&m)
 }
 
 // heardName takes the name of a voter's mark from its answer m. A candidate
@@ -181,7 +181,7 @@ func (r *Raft) handlePreVote(m *Message) {
 	} else {
 		reply.Commit = r.removalOf(m)
 	}
-	r.send(reply)
+	r.send(&reply)
 }
 
 func (r *Raft) handlePreVoteReply(m *Message) {
@@ -215,7 +215,7 @@ func (r *Raft) handleRequestVote(m *Message) {
 		}
 		r.resetElectionTimer()
 	}
-	r.send(Message{Type: raftpb.RequestVoteReply, To: m.From, Reject: !grant, Marked: !r.unmarked})
+	r.send(&Message{Type: raftpb.RequestVoteReply, To: m.From, Reject: !grant, Marked: !r.unmarked})
 }
 
 func (r *Raft) handleRequestVoteReply(m *Message) {

@@ -228,7 +228,7 @@ func (r *Raft) renewLease(lease uint64, now interval) {
 	newest := &r.log.stamp
 	fresh := r.log.stamped && newest.earliest+lease/2 >= now.latest
 	if !fresh && newest.earliest <= now.latest && !r.overloaded(entryOverhead) {
-		r.appendAt(Entry{Type: EntryEmpty}, now)
+		r.appendAt([]Entry{{Type: EntryEmpty}}, now)
 	}
 }
 

@@ -108,15 +108,23 @@ func (l *raftLog) hint(limit Index, term Term) (Index, Term) {
 	return i, t
 }
 
-// append adds an entry at last+1.
-func (l *raftLog) append(e *Entry) {
-	l.last++
-	if n := len(l.runs); n == 0 || l.runs[n-1].Term != e.Term {
-		l.runs = append(l.runs, TermRun{First: e.Index, Term: e.Term})
+// appended takes note of entries that have been put into the window, from last+1
+// on.
+func (l *raftLog) appended(entries []Entry) {
+	l.last += Index(len(entries))
+	term := Term(0) // of no entry
+	if n := len(l.runs); n > 0 {
+		term = l.runs[n-1].Term
 	}
-	l.window.push(e)
-	if l.stamped = e.Latest != 0; l.stamped {
-		l.stamp = intervalOf(e)
+	for i := range entries {
+		e := &entries[i]
+		if e.Term != term {
+			term = e.Term
+			l.runs = append(l.runs, TermRun{First: e.Index, Term: term})
+		}
+		if l.stamped = e.Latest != 0; l.stamped {
+			l.stamp = intervalOf(e)
+		}
 	}
 }
 
@@ -218,14 +226,18 @@ func (w *window) len() int { return w.tail - w.head }
 // next is the index after the last entry.
 func (w *window) next() Index { return w.first + Index(w.len()) }
 
-func (w *window) push(e *Entry) {
-	if w.tail == len(w.entries) {
+// append puts copies of entries at the end, and returns these.
+func (w *window) append(entries []Entry) []Entry {
+	for len(w.entries)-w.tail < len(entries) {
 		w.makeRoom()
 	}
-	w.sum += uint64(entrySize(e))
-	w.entries[w.tail] = *e
-	w.sums[w.tail] = w.sum
-	w.tail++
+	places, sums := w.entries[w.tail:w.tail+len(entries)], w.sums[w.tail:w.tail+len(entries)]
+	w.tail += copy(places, entries)
+	for i := range places {
+		w.sum += uint64(entrySize(&places[i]))
+		sums[i] = w.sum
+	}
+	return places
 }
 
 // makeRoom moves the live entries to the front of the array if that frees half
@@ -240,7 +252,7 @@ func (w *window) makeRoom() {
 	n := copy(entries, w.entries[w.head:w.tail])
 	copy(sums, w.sums[w.head:w.tail])
 	if !grow {
-		clear(entries[n:w.tail])
+		releaseData(entries[n:w.tail])
 	}
 	w.entries, w.sums, w.head, w.tail = entries, sums, 0, n
 }
@@ -285,13 +297,24 @@ func (w *window) fit(lo, hi Index, limit int) Index {
 	return lo + Index(max(n, 1))
 }
 
+// size is that of all entries. There is one at least.
+func (w *window) size() int { return int(w.sum-w.sums[w.head]) + entrySize(&w.entries[w.head]) }
+
+// releaseData drops entries' data, which is all that they keep in memory beside
+// themselves: their places will be used again. To clear them is slower.
+func releaseData(entries []Entry) {
+	for i := range entries {
+		entries[i].Data = nil
+	}
+}
+
 // dropBelow forgets the entries below i.
 func (w *window) dropBelow(i Index) {
 	if i <= w.first {
 		return
 	}
 	n := min(int(i-w.first), w.len())
-	clear(w.entries[w.head : w.head+n])
+	releaseData(w.entries[w.head : w.head+n])
 	w.head += n
 	w.first += Index(n)
 	if w.head == w.tail {
@@ -310,13 +333,13 @@ func (w *window) truncate(i Index) {
 	}
 	w.sum = w.upTo(i - 1)
 	a := w.head + int(i-w.first)
-	clear(w.entries[a:w.tail])
+	releaseData(w.entries[a:w.tail])
 	w.tail = a
 }
 
 // reset empties the window; the next entry is first.
 func (w *window) reset(first Index) {
-	clear(w.entries[w.head:w.tail])
+	releaseData(w.entries[w.head:w.tail])
 	w.first, w.head, w.tail = first, 0, 0
 	if len(w.entries) > windowKeep {
 		w.entries, w.sums = nil, nil

@@ -294,7 +294,7 @@ func (r *Raft) stepStale(m *Message) {
 		r.ignore(m, "stale term")
 		return
 	}
-	r.send(reply)
+	r.send(&reply)
 }
 
 // dispatch handles a message of the current term (a pre-vote: of a later one).

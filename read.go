@@ -30,7 +30,7 @@ func (r *Raft) ReadIndex(now Instant, id uint64) error {
 			return ErrOverloaded
 		}
 	case r.leader != 0:
-		r.send(Message{Type: raftpb.ReadIndex, To: r.leader, Context: id ^ r.readSalt})
+		r.send(&Message{Type: raftpb.ReadIndex, To: r.leader, Context: id ^ r.readSalt})
 	default:
 		return r.notLeader()
 	}
@@ -52,7 +52,7 @@ func (r *Raft) addRead(id uint64, from NodeID) bool {
 func (r *Raft) handleReadIndex(m *Message) {
 	r.worked()
 	if r.role != Leader || !r.addRead(m.Context, m.From) {
-		r.send(Message{Type: raftpb.ReadIndexReply, To: m.From, Context: m.Context, Reject: true})
+		r.send(&Message{Type: raftpb.ReadIndexReply, To: m.From, Context: m.Context, Reject: true})
 	}
 }
 
@@ -91,7 +91,7 @@ func (r *Raft) answerRead(read *pendingRead) {
 		r.reads = append(r.reads, ReadState{ID: read.id, Index: read.index, OK: true})
 		return
 	}
-	r.send(Message{Type: raftpb.ReadIndexReply, To: read.from, Context: read.id, Index: read.index})
+	r.send(&Message{Type: raftpb.ReadIndexReply, To: read.from, Context: read.id, Index: read.index})
 	// The reader needs the commit index too, from a message that verifies it.
 	if p := r.peer(read.from); p != nil {
 		p.notify = true
@@ -104,7 +104,7 @@ func (r *Raft) failReads(reads []pendingRead) {
 		if read.from == 0 {
 			r.reads = append(r.reads, ReadState{ID: read.id})
 		} else {
-			r.send(Message{Type: raftpb.ReadIndexReply, To: read.from, Context: read.id, Reject: true})
+			r.send(&Message{Type: raftpb.ReadIndexReply, To: read.from, Context: read.id, Reject: true})
 		}
 	}
 }

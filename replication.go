@@ -76,10 +76,8 @@ func (r *Raft) Propose(now Instant, entries []Entry) (Index, error) {
 	if r.overloaded(size) || r.backlogged() {
 		return 0, ErrOverloaded
 	}
-	first, at := r.log.last+1, r.creationTime()
-	for i := range entries {
-		r.appendAt(entries[i], at)
-	}
+	first := r.log.last + 1
+	r.appendAt(entries, r.creationTime())
 	return first, nil
 }
 
@@ -119,23 +117,32 @@ func (r *Raft) notLeader() error {
 
 // appendOwn appends an entry of the leader's own term. A leader never
 // overwrites or deletes entries in its log (leader append-only, §5.3).
-func (r *Raft) appendOwn(e Entry) { r.appendAt(e, r.creationTime()) }
+func (r *Raft) appendOwn(e Entry) { r.appendAt([]Entry{e}, r.creationTime()) }
 
-// appendAt appends an entry that is created at the time at.
-func (r *Raft) appendAt(e Entry, at interval) {
-	e.Term, e.Index = r.term, r.log.last+1
-	stamp := r.log.stampAt(at)
-	e.Earliest, e.Latest = stamp.earliest, stamp.latest
-	r.appendEntry(&e)
+// appendAt appends entries that are created at the time at.
+func (r *Raft) appendAt(entries []Entry, at interval) {
+	stamp := r.log.stampAt(at) // the next ones' would be the same
+	placed := r.log.window.append(entries)
+	for i := range placed {
+		e := &placed[i]
+		e.Term, e.Index = r.term, r.log.last+1+Index(i)
+		e.Earliest, e.Latest = stamp.earliest, stamp.latest
+	}
+	r.appended(placed)
 }
 
-// appendEntry appends an entry to the log and to the next write. Membership is
-// in force from here on, committed or not (§6).
-func (r *Raft) appendEntry(e *Entry) {
-	r.log.append(e)
-	r.writes.touchEntries(e.Index)
-	if e.Type == EntryMembership {
-		r.membershipAppended(e)
+// appended makes entries that are in the window part of the log and of the next
+// write. Membership is in force from here on, committed or not (§6).
+func (r *Raft) appended(entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	r.log.appended(entries)
+	r.writes.touchEntries(entries[0].Index)
+	for i := range entries {
+		if e := &entries[i]; e.Type == EntryMembership {
+			r.membershipAppended(e)
+		}
 	}
 }
 
@@ -167,7 +174,9 @@ func (r *Raft) heartbeatAll() {
 func (r *Raft) replicateAll() {
 	for i := range r.peers {
 		p := &r.peers[i]
-		r.replicate(p)
+		if p.next <= r.log.last {
+			r.replicate(p)
+		}
 		if p.notify || p.heartbeat {
 			r.sendHeartbeat(p)
 		}
@@ -261,7 +270,7 @@ func (r *Raft) sendAppend(p *progress, prev Index, prevTerm Term, entries []Entr
 		m.Unmark, m.Context = p.unmark, p.mark // committed without counting the peer
 	}
 	p.notify = false
-	r.send(m)
+	r.send(&m)
 }
 
 // handleAppendEntries is AppendEntries' receiver (figure 2).
@@ -356,9 +365,7 @@ func (r *Raft) appendFrom(m *Message) (verified Index, err error) {
 	if entries[0].Index <= r.log.last {
 		r.truncate(entries[0].Index)
 	}
-	for j := range entries[:n] {
-		r.appendEntry(&entries[j])
-	}
+	r.appended(r.log.window.append(entries[:n]))
 	return entries[n-1].Index, nil
 }
 
@@ -404,7 +411,7 @@ func (r *Raft) rejectAppend(m *Message) {
 	if hint <= r.commit {
 		hint, term = r.commit, 0 // agreed by all leaders to come
 	}
-	r.send(Message{
+	r.send(&Message{
 		Type: raftpb.AppendEntriesReply, To: m.From, Reject: true, Index: m.Index, Match: hint, LogTerm: term,
 		Round: r.following.round, Verified: r.following.verified, Window: r.windowRoom(), Marked: !r.unmarked,
 	})
@@ -419,7 +426,7 @@ func (r *Raft) acknowledge() {
 	}
 	index := min(r.durable(), f.verified)
 	f.acknowledged = max(f.acknowledged, index)
-	r.send(Message{
+	r.send(&Message{
 		Type: raftpb.AppendEntriesReply, To: r.leader, Index: index, Verified: f.verified,
 		Round: f.round, Window: r.windowRoom(), Marked: !r.unmarked,
 	})
@@ -597,6 +604,9 @@ func (r *Raft) handleAcknowledgement(p *progress, m *Message) {
 func (r *Raft) advanceCommit() {
 	if !r.mayCommit() {
 		return
+	}
+	if r.commit == r.log.last {
+		return // all is committed
 	}
 	n := quorumOf(r, r.durable(), func(p *progress) Index { return p.match })
 	if n <= r.commit || n < r.leading.first {

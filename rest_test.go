@@ -105,8 +105,8 @@ func TestHandedOutMessagesAreForgotten(t *testing.T) {
 	require.Len(t, rd.Messages[1].Entries, 10)
 	again := l.Ready()
 	require.Empty(t, again.Messages)
-	require.Zero(t, rd.Messages[0], "it would keep the entries")
-	require.Zero(t, rd.Messages[1])
+	require.Nil(t, rd.Messages[0].Entries, "it would keep the entries")
+	require.Nil(t, rd.Messages[1].Entries)
 }
 
 // So does what is around a core, on the leader and where proposals are forwarded.

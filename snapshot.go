@@ -101,7 +101,7 @@ func (r *Raft) replySnapshot() {
 	f := &r.following
 	index := min(r.durable(), f.verified)
 	f.acknowledged = max(f.acknowledged, index)
-	r.send(Message{
+	r.send(&Message{
 		Type: raftpb.InstallSnapshotReply, To: r.leader, Index: index, Verified: f.verified, Marked: !r.unmarked,
 	})
 }

@@ -68,14 +68,14 @@ func (r *Raft) handOver() {
 	}
 	if p := r.peer(l.transferee); p != nil && p.match == r.log.last {
 		l.handedOver = true
-		r.send(Message{Type: raftpb.TimeoutNow, To: p.id})
+		r.send(&Message{Type: raftpb.TimeoutNow, To: p.id})
 	}
 }
 
 // handOverAgain is part of every heartbeat: what was sent may have been lost.
 func (r *Raft) handOverAgain() {
 	if l := r.leading; l.handedOver {
-		r.send(Message{Type: raftpb.TimeoutNow, To: l.transferee})
+		r.send(&Message{Type: raftpb.TimeoutNow, To: l.transferee})
 	}
 }
 
@@ -107,7 +107,7 @@ func (r *Raft) transferDeadline() Instant {
 // of the voters campaign at once, so that nobody waits for an election timeout.
 func (r *Raft) resign() {
 	if p := r.successor(0); p != nil {
-		r.send(Message{Type: raftpb.TimeoutNow, To: p.id})
+		r.send(&Message{Type: raftpb.TimeoutNow, To: p.id})
 	}
 	r.leading.round++
 	r.bidFarewell()

@@ -77,7 +77,8 @@ var ErrNotLeader = errors.New("not the leader")
 type Machine struct {
 	SnapshotBytes int64 // how long its snapshots are; at least 20
 
-	applied atomic.Uint64
+	applied  atomic.Uint64
+	restored atomic.Uint64
 }
 
 // Apply takes one operation.
@@ -85,6 +86,9 @@ func (m *Machine) Apply([]byte) { m.applied.Add(1) }
 
 // Applied returns how many operations are in the state.
 func (m *Machine) Applied() uint64 { return m.applied.Load() }
+
+// Restored returns how many times the state came from a snapshot.
+func (m *Machine) Restored() uint64 { return m.restored.Load() }
 
 // WriteSnapshot writes the state: the count, and what fills it up.
 func (m *Machine) WriteSnapshot(w io.Writer, applied uint64) error {
@@ -114,5 +118,6 @@ func (m *Machine) ReadSnapshot(r io.Reader) error {
 		return err
 	}
 	m.applied.Store(applied)
+	m.restored.Add(1)
 	return nil
 }

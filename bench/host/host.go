@@ -58,8 +58,27 @@ func Main(encoded string, libraries map[string]contender.Start) error {
 	server.ServeConn(struct {
 		io.Reader
 		io.WriteCloser
-	}{os.Stdin, out})
+	}{untilHungUp{os.Stdin, h}, out})
 	return nil
+}
+
+// untilHungUp ends what is under way when the parent is gone: the conversation
+// ends only after all answers.
+type untilHungUp struct {
+	io.Reader
+	h *Host
+}
+
+func (u untilHungUp) Read(b []byte) (int, error) {
+	n, err := u.Reader.Read(b)
+	if err != nil {
+		u.h.mu.Lock()
+		defer u.h.mu.Unlock()
+		for _, stop := range u.h.loads {
+			stop()
+		}
+	}
+	return n, err
 }
 
 // Host is what a parent can ask. Its methods have the shape that net/rpc asks
@@ -68,9 +87,10 @@ type Host struct {
 	nodes    map[int]contender.Node
 	machines map[int]*contender.Machine
 
-	mu     sync.Mutex
-	loads  map[int]context.CancelFunc // by Load.ID
-	probes map[int]*probe             // by node
+	mu      sync.Mutex
+	profile *os.File                   // being written, if not nil
+	loads   map[int]context.CancelFunc // by Load.ID
+	probes  map[int]*probe             // by node
 }
 
 func (h *Host) close() {

@@ -32,8 +32,7 @@ type Result struct {
 // Rate returns operations per second.
 func (r Result) Rate() float64 { return float64(r.Operations) / r.Elapsed.Seconds() }
 
-// Load runs a load to its end. It stops early with an error if nothing succeeds
-// for ten seconds.
+// Load runs a load to its end. It is an error if no operation succeeds.
 func (h *Host) Load(l Load, reply *Result) error {
 	node := h.nodes[l.Node]
 	if node == nil {
@@ -84,7 +83,9 @@ func (h *Host) Load(l Load, reply *Result) error {
 			all = append(all, took...)
 		})
 	}
-	pause(ctx, l.Warmup)
+	if l.Warmup > 0 {
+		pause(ctx, l.Warmup)
+	}
 	failed.Store(0)
 	before, began := usage(), time.Now()
 	measuring.Store(true)

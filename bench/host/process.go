@@ -87,6 +87,12 @@ func (p *Process) Load(l Load) (r Result, err error) {
 // StopLoad ends a load that Load waits for in another goroutine.
 func (p *Process) StopLoad(id int) error { return p.call("StopLoad", id, &struct{}{}) }
 
+// Profile begins to write a CPU profile of the process into a new file.
+func (p *Process) Profile(file string) error { return p.call("Profile", file, &struct{}{}) }
+
+// StopProfile ends that.
+func (p *Process) StopProfile() error { return p.call("StopProfile", struct{}{}, &struct{}{}) }
+
 // Snapshot has a node take a snapshot.
 func (p *Process) Snapshot(node int) error { return p.call("Snapshot", node, &struct{}{}) }
 
@@ -100,6 +106,13 @@ func (p *Process) StopProbe(node int) error { return p.call("StopProbe", node, &
 // since.
 func (p *Process) Await(node int, since time.Time, within time.Duration) (ended time.Time, err error) {
 	err = p.call("Await", Await{node, since, within}, &ended)
+	return ended, err
+}
+
+// Successes returns when a probe's writes that began at or after since were
+// acknowledged, in order.
+func (p *Process) Successes(node int, since time.Time) (ended []time.Time, err error) {
+	err = p.call("Successes", Successes{node, since}, &ended)
 	return ended, err
 }
 

@@ -170,12 +170,15 @@ func (c *cluster) Compact() error {
 	return nil
 }
 
-// settle runs everything until nothing is left to do.
+// settle runs everything until nothing is left to do: round by round, so that
+// each replica takes all that has arrived before it is asked what is to be done.
 func (c *cluster) settle() error {
 	for c.dirty != 0 && c.err == nil {
-		i := bits.TrailingZeros64(c.dirty)
-		c.dirty &^= 1 << i
-		c.handle(i)
+		for due := c.dirty; due != 0 && c.err == nil; due &= due - 1 {
+			i := bits.TrailingZeros64(due)
+			c.dirty &^= 1 << i
+			c.handle(i)
+		}
 	}
 	return c.err
 }

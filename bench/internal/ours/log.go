@@ -35,6 +35,8 @@ func (l *memoryLog) read(request raft.LogRead) []raft.Entry {
 
 func (l *memoryLog) compact(through raft.Index) {
 	n := copy(l.entries, l.entries[through+1-l.first:])
-	clear(l.entries[n:])
+	for i := n; i < len(l.entries); i++ {
+		l.entries[i].Data = nil
+	}
 	l.entries, l.first = l.entries[:n], through+1
 }
