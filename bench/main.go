@@ -2,10 +2,15 @@
 // work, side by side in one run, since numbers from different hours of a
 // shared machine say little about each other.
 //
+//	go run . -quick    # all of these, in short
 //	go run . wal [-quick] [-rounds N] [-round D] [-dir DIR]
 //	go run . transport [-quick] [-rounds N] [-round D]
 //	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
 //	go run . codec [-quick] [-rounds N] [-round D] [-procs N]
+//	go run . cluster [-quick] [-rounds N] [-round D] [-dir DIR] [-only A,B] [-cases REGEXP] [-plot DIR] [-cpuprofile DIR]
+//	go run . failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+//	go run . recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+//	go run . memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]
 package main
 
 import (
@@ -14,11 +19,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/seed-6281cb22/raft/bench/cluster"
 	"github.com/seed-6281cb22/raft/bench/codec"
-	"github.com/seed-6281cb22/raft/bench/contender/all"
 	"github.com/seed-6281cb22/raft/bench/core"
 	"github.com/seed-6281cb22/raft/bench/host"
 	"github.com/seed-6281cb22/raft/bench/internal/children"
@@ -26,16 +33,24 @@ import (
 	"github.com/seed-6281cb22/raft/bench/wal"
 )
 
-const usage = `usage: bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
+const usage = `usage: bench -quick    all of these, in short
+       bench wal [-quick] [-rounds N] [-round D] [-dir DIR]
        bench transport [-quick] [-rounds N] [-round D]
        bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
-       bench codec [-quick] [-rounds N] [-round D] [-procs N]`
+       bench codec [-quick] [-rounds N] [-round D] [-procs N]
+       bench cluster [-quick] [-rounds N] [-round D] [-dir DIR] [-only A,B] [-cases REGEXP] [-plot DIR] [-cpuprofile DIR]
+       bench failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+       bench recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+       bench memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]`
 
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
-		"wal": runWAL, "transport": runTransport, "core": runCore, "codec": runCodec,
+		"-quick":         runQuickly,
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
-		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], all.Libraries) },
+		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], cluster.Libraries()) },
+	}
+	for _, b := range suite {
+		benchmarks[b.name] = b.run
 	}
 	var run func(context.Context, []string) error
 	if len(os.Args) > 1 {
@@ -103,4 +118,34 @@ func runCodec(ctx context.Context, args []string) error {
 		*rounds, *round = 21, 10*time.Millisecond
 	}
 	return codec.Run(ctx, codec.Options{Rounds: *rounds, Round: *round, Procs: *procs, Out: os.Stdout})
+}
+
+func runCluster(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench cluster", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "3 rounds of 300 ms, one process and few workloads, about a minute and a half in all, instead of -rounds and -round")
+	rounds := flags.Int("rounds", 5, "how often each contender takes its turn")
+	round := flags.Duration("round", time.Second, "how long a turn is")
+	dir := flags.String("dir", ".", "where to make a directory for the logs: on the disk to be measured")
+	only := flags.String("only", "", "contenders, by their names in the tables, with commas between; empty: all")
+	cases := flags.String("cases", "", "of the titles like \"three nodes in one process, fsync, writes of 16 B, 256 clients\", only those that match this regular expression")
+	plot := flags.String("plot", "", "draw throughput and latency into this directory, and measure 4 and 64 clients, too")
+	profiles := flags.String("cpuprofile", "", "have each host write a CPU profile of each of its turns into this directory")
+	flags.Parse(args)
+	if *quick {
+		*rounds, *round = 3, 300*time.Millisecond
+	}
+	o := cluster.Options{
+		Dir: *dir, Rounds: *rounds, Round: *round, Quick: *quick, Plot: *plot, CPUProfiles: *profiles, Out: os.Stdout, Log: os.Stderr,
+	}
+	if *only != "" {
+		o.Only = strings.Split(*only, ",")
+	}
+	if *cases != "" {
+		matching, err := regexp.Compile(*cases)
+		if err != nil {
+			return err
+		}
+		o.Cases = matching
+	}
+	return cluster.Run(ctx, o)
 }

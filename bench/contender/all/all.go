@@ -9,14 +9,20 @@ import (
 	"github.com/seed-6281cb22/raft/bench/contender/ours"
 )
 
-// Ours is this library's name among Libraries.
-const Ours = "raft"
+// Names among Libraries that comparisons refer to.
+const (
+	Ours      = "raft"
+	EtcdRaft  = "etcd-raft"
+	Hashicorp = "hashicorp/raft"
+	Pebble    = "dragonboat pebble" // by dragonboat's default log engine
+	Tan       = "dragonboat tan"
+)
 
 // Libraries has the libraries by the names that tables show.
 var Libraries = map[string]contender.Start{
-	Ours:              ours.Start,
-	"etcd-raft":       etcdraft.Start,
-	"hashicorp/raft":  hashicorp.Start,
-	"dragonboat":      dragonboat.Start,
-	"dragonboat, tan": dragonboat.StartTan,
+	Ours:      ours.Start,
+	EtcdRaft:  etcdraft.Start,
+	Hashicorp: hashicorp.Start,
+	Pebble:    dragonboat.Start,
+	Tan:       dragonboat.StartTan,
 }

@@ -183,6 +183,7 @@ func (l *loop) ready() error {
 	if err := l.disk.save(rd.HardState, rd.Entries); err != nil {
 		return err
 	}
+	l.takeSnapshotIfDue()
 	l.network.send(l.late)
 	l.reads.confirm(rd.ReadStates)
 	l.askForIndex()
@@ -216,6 +217,11 @@ func (l *loop) apply(entries []*raftpb.Entry) {
 		}
 	}
 	l.reads.serve(l.applied)
+}
+
+// takeSnapshotIfDue comes after save: what is committed may have been applied
+// before this node's log had it.
+func (l *loop) takeSnapshotIfDue() {
 	if l.every > 0 && l.applied-l.disk.snapshotIndex() >= l.every && !l.capturing {
 		l.takeSnapshot(make(chan error, 1))
 	}
