@@ -26,7 +26,7 @@ const (
 	// patience is how long a cluster may take to elect a leader.
 	patience = time.Minute
 	// tries is how often a turn is taken again in which something failed.
-	tries = 3
+	tries = 4
 )
 
 // fleet is the running processes of one contender with one GOMAXPROCS.
@@ -149,8 +149,9 @@ type turn struct {
 	profile        string // the beginning of files' names; empty: none
 }
 
-// take takes a turn, and takes it again if something failed: a leader may have
-// been replaced. What fails always is counted in the sample.
+// take takes a turn, and takes it again, twice as long, if something failed: a
+// leader may have been replaced, or no operation ended in so short a time. What
+// fails always is counted in the sample.
 func (f *fleet) take(ctx context.Context, t turn) (s sample, err error) {
 	for range tries {
 		if err = errors.Join(f.awaitLeader(ctx), ctx.Err()); err != nil {
@@ -159,6 +160,7 @@ func (f *fleet) take(ctx context.Context, t turn) (s sample, err error) {
 		if s, err = f.takeOnce(t); err == nil && s.Errors == 0 {
 			return s, nil
 		}
+		t.warmup, t.length = 2*t.warmup, 2*t.length
 	}
 	return s, err
 }
