@@ -186,10 +186,13 @@ func (o Options) runSection(ctx context.Context, s section, names []string, plac
 	if err := o.printIdle(ctx, fleets); err != nil {
 		return err
 	}
-	device := deviceOf(place)
+	device := ""
+	if !s.memory {
+		device = deviceOf(place)
+	}
 	measured := map[workload][]*result{}
 	for _, w := range s.workloads {
-		if measured[w], err = o.compare(ctx, fleets, w, device); err != nil {
+		if measured[w], err = o.compare(ctx, s, fleets, w, device); err != nil {
 			return fmt.Errorf("%s, %d clients: %w", w.kind(), w.clients, err)
 		}
 		if w == s.workloads[len(s.workloads)-1] || w.kind() != s.workloads[slices.Index(s.workloads, w)+1].kind() {
@@ -277,7 +280,7 @@ func (o Options) printIdle(ctx context.Context, fleets []*fleet) error {
 
 // compare lets all contenders take turns. Who begins changes from round to
 // round.
-func (o Options) compare(ctx context.Context, fleets []*fleet, w workload, device string) ([]*result, error) {
+func (o Options) compare(ctx context.Context, s section, fleets []*fleet, w workload, device string) ([]*result, error) {
 	var results []*result
 	for _, f := range fleets {
 		if f.name != Floor || w.clients == 1 {
@@ -289,13 +292,13 @@ func (o Options) compare(ctx context.Context, fleets []*fleet, w workload, devic
 			r := results[(round+j)%len(results)]
 			t := turn{workload: w, warmup: o.warmup(), length: o.Round, device: device}
 			if o.CPUProfiles != "" {
-				t.profile = filepath.Join(o.CPUProfiles, fileName(fmt.Sprintf("%s %d %s %d clients round %d", r.name, r.procs, w.kind(), w.clients, round+1)))
+				t.profile = filepath.Join(o.CPUProfiles, fileName(fmt.Sprintf("%s GOMAXPROCS %d %s %s %s round %d", r.name, r.procs, s.title(), w.kind(), plural(w.clients, "client"), round+1)))
 			}
-			s, err := r.take(ctx, t)
+			taken, err := r.take(ctx, t)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.name, err)
 			}
-			r.samples = append(r.samples, s)
+			r.samples = append(r.samples, taken)
 		}
 	}
 	return results, nil

@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 			drawn, err := filepath.Glob(filepath.Join(o.Plot, "*.svg"))
 			require.NoError(t, err)
 			require.Len(t, drawn, 2)
-			profiles, err := filepath.Glob(filepath.Join(o.CPUProfiles, "raft-*-writes-of-16-B-*.pprof"))
+			profiles, err := filepath.Glob(filepath.Join(o.CPUProfiles, "raft-GOMAXPROCS-*-three-nodes-in-*-fsync-writes-of-16-B-1-client-round-1-process-*.pprof"))
 			require.NoError(t, err)
 			require.Len(t, profiles, map[string]int{"in one process": 2, "in three processes": 6}[processes])
 		})
