@@ -228,11 +228,16 @@ func (o Options) report(s section, kind string, measured map[workload][]*result)
 func (o Options) start(ctx context.Context, s section, names []string, dir string) (fleets []*fleet, err error) {
 	for _, name := range append([]string{Floor}, names...) {
 		for _, factor := range []int{1, 4} {
-			f := &fleet{name: name, procs: factor * runtime.NumCPU()}
-			fleets = append(fleets, f)
-			if err := f.start(s.processes, filepath.Join(dir, fmt.Sprint(len(fleets))), o.Log); err != nil {
-				return fleets, fmt.Errorf("%s: %w", name, err)
-			}
+			fleets = append(fleets, &fleet{name: name, procs: factor * runtime.NumCPU()})
+		}
+	}
+	addrs, err := freeAddrs(nodes * len(fleets))
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range fleets {
+		if err := f.start(s.processes, addrs[nodes*i:nodes*(i+1)], filepath.Join(dir, fmt.Sprint(i)), o.Log); err != nil {
+			return fleets, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	for _, f := range fleets {

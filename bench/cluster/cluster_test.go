@@ -100,3 +100,13 @@ func TestFlushesOf(t *testing.T) {
 	require.Zero(t, flushesOf("1 2 3 4 5 6 7 8 9 10 11"), "an old kernel")
 	require.Zero(t, flushesOf(""))
 }
+
+func TestFreeAddrs(t *testing.T) {
+	addrs, err := freeAddrs(60)
+	require.NoError(t, err)
+	different := map[string]bool{}
+	for _, a := range addrs {
+		different[a] = true
+	}
+	require.Len(t, different, 60)
+}

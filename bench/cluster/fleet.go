@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -36,11 +37,7 @@ type fleet struct {
 	processes []*host.Process // one, or one for each node
 }
 
-func (f *fleet) start(processes int, dir string, log io.Writer) error {
-	addrs, err := freeAddrs(nodes)
-	if err != nil {
-		return err
-	}
+func (f *fleet) start(processes int, addrs []string, dir string, log io.Writer) error {
 	var configs []contender.Config
 	for i := range nodes {
 		configs = append(configs, contender.Config{
@@ -62,17 +59,23 @@ func (f *fleet) start(processes int, dir string, log io.Writer) error {
 	return nil
 }
 
-// freeAddrs returns addresses on which nobody listens just now.
+// freeAddrs returns addresses on which nobody listens just now, and whose ports
+// are below those that systems give to connections: of the hosts that are
+// started first, too.
 func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	const least, most = 10_000, 32_000
+	for range 100 * n {
+		if len(addrs) == n {
+			return addrs, nil
 		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+		addr := fmt.Sprintf("127.0.0.1:%d", least+rand.IntN(most-least))
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil {
+			defer l.Close() // all at the end, so that they differ
+			addrs = append(addrs, addr)
+		}
 	}
-	return addrs, nil
+	return nil, fmt.Errorf("no free ports: %w", err)
 }
 
 func (f *fleet) kill() {
