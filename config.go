@@ -305,11 +305,14 @@ func (c *Config) withDefaults() Config {
 	setDefault(&d.TrailingEntries, DefaultTrailingEntries)
 	setDefault(&d.CatchUpBytes, DefaultCatchUpBytes)
 	setDefault(&d.MaxSnapshotSends, DefaultMaxSnapshotSends)
-	setDefault(&d.Logger, zap.NewNop())
+	setDefault(&d.Logger, silent)
 	d.SnapshotBytes, d.SnapshotEntries = max(d.SnapshotBytes, 0), max(d.SnapshotEntries, 0)
 	d.TrailingEntries, d.CatchUpBytes = max(d.TrailingEntries, 0), max(d.CatchUpBytes, 0)
 	return d
 }
+
+// silent is the Logger of nodes that were given none.
+var silent = zap.NewNop()
 
 func setDefault[T comparable](field *T, value T) {
 	var zero T

@@ -296,3 +296,23 @@ func (c *testCluster) requireLeader(want NodeID) {
 func cutOff(ids ...NodeID) func(*Message) bool {
 	return func(m *Message) bool { return slices.Contains(ids, m.From) != slices.Contains(ids, m.To) }
 }
+
+// What was handed out to be applied is not kept in memory by a shorter batch that
+// takes its place.
+func TestAppliedDataIsForgotten(t *testing.T) {
+	c := newBenchCluster(t, 3, false)
+	leader := c.cores[0]
+	propose := func(n int) {
+		_, err := leader.Propose(c.now, slices.Repeat([]Entry{{Data: []byte("data")}}, n))
+		require.NoError(t, err)
+		c.settle()
+	}
+	propose(64)
+	require.NotNil(t, leader.apply.batch[63].Data)
+	propose(1)
+	batch := leader.apply.batch
+	require.Len(t, batch, 1)
+	for i, e := range batch[1:64] {
+		require.Nil(t, e.Data, "place %d", i+1)
+	}
+}

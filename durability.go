@@ -355,8 +355,9 @@ func (r *Raft) takeCommitted() []Entry {
 		return nil
 	}
 	// Copied, since the window's memory moves on while this is applied.
-	releaseData(a.batch)
+	before := a.batch
 	a.batch = append(a.batch[:0], w.slice(lo, w.fit(lo, hi, r.cfg.MaxApplyBytes))...)
+	releaseData(before[min(len(a.batch), len(before)):])
 	return a.handOut()
 }
 

@@ -76,7 +76,8 @@ func writePrometheus(w io.Writer, m *raft.Metrics) {
 }
 
 func ExampleMetrics_All_prometheus() {
-	m := raft.Metrics{ProposalsCommitted: 7}
+	var m raft.Metrics
+	m.ProposalsCommitted = 7
 	m.WriteLatency.Count, m.WriteLatency.Sum, m.WriteLatency.Buckets[1] = 1, 2, 1
 	var b strings.Builder
 	writePrometheus(&b, &m)

@@ -1,7 +1,5 @@
 package raft
 
-import "math/bits"
-
 // HistogramBuckets is the number of a Histogram's buckets.
 const HistogramBuckets = 26
 
@@ -36,16 +34,4 @@ func (h *Histogram) Quantile(q float64) uint64 {
 		}
 	}
 	return 0
-}
-
-// observe counts a value.
-func (h *Histogram) observe(v uint64) {
-	h.Count++
-	h.Sum += v
-	h.Buckets[min(bits.Len64(max(v, 1)-1), HistogramBuckets-1)]++
-}
-
-// since counts how many microseconds, rounded up, have passed since began.
-func (h *Histogram) since(began, now Instant) {
-	h.observe(uint64(max(now-began, 0)+999) / 1000)
 }

@@ -8,34 +8,7 @@ import (
 // Metrics are figures of a node: what it has done since it was started, and
 // where it is now. All returns them with names, units and help.
 type Metrics struct {
-	// Counters, from the node's start on.
-
-	Proposals             uint64
-	ProposalsCommitted    uint64
-	ProposalsNotCommitted uint64
-	ProposalsUnknown      uint64
-	ProposalsRefused      uint64
-	Reads                 uint64
-	ReadsCompleted        uint64
-	ReadsFailed           uint64
-	EntriesApplied        uint64
-	BytesApplied          uint64
-	MessagesSent          uint64
-	MessagesReceived      uint64
-	MessagesIgnored       uint64
-	BytesSent             uint64
-	BytesReceived         uint64
-	Unreachable           uint64
-	PreElections          uint64
-	Elections             uint64
-	LeaderChanges         uint64
-	StepDowns             uint64
-	SnapshotsTaken        uint64
-	SnapshotsNotTaken     uint64
-	SnapshotsSent         uint64
-	SnapshotsNotSent      uint64
-	SnapshotsRestored     uint64
-	LogReads              uint64
+	Counters
 
 	// Gauges, at the moment of the call.
 
@@ -67,6 +40,36 @@ type Metrics struct {
 	WriteEntries    Histogram
 	WriteBytes      Histogram
 	ApplyEntries    Histogram
+}
+
+// Counters are those of the Metrics that only grow, from the node's start on.
+type Counters struct {
+	Proposals             uint64
+	ProposalsCommitted    uint64
+	ProposalsNotCommitted uint64
+	ProposalsUnknown      uint64
+	ProposalsRefused      uint64
+	Reads                 uint64
+	ReadsCompleted        uint64
+	ReadsFailed           uint64
+	EntriesApplied        uint64
+	BytesApplied          uint64
+	MessagesSent          uint64
+	MessagesReceived      uint64
+	MessagesIgnored       uint64
+	BytesSent             uint64
+	BytesReceived         uint64
+	Unreachable           uint64
+	PreElections          uint64
+	Elections             uint64
+	LeaderChanges         uint64
+	StepDowns             uint64
+	SnapshotsTaken        uint64
+	SnapshotsNotTaken     uint64
+	SnapshotsSent         uint64
+	SnapshotsNotSent      uint64
+	SnapshotsRestored     uint64
+	LogReads              uint64
 }
 
 // MetricKind is how a Metric's value develops.

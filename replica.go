@@ -21,16 +21,16 @@ import (
 //   - effects is data: what is to be done after the input, outside the lock.
 type replica struct {
 	core        *Raft
-	cfg         Config // with defaults filled in
-	incarnation uint64 // of this run; the entries that it proposes carry it
+	cfg         *Config // with defaults filled in; it does not change
+	incarnation uint64  // of this run; the entries that it proposes carry it
 	io          replicaIO
 	fx          *effects
 	ended       error // why the replica has ended; nil while it runs
 	closing     bool  // it accepts no more calls, and is about to end
+	moved       bool  // the deadline may have; the executor's to reset
 
 	saved    uint64  // newest write given to the storage
 	durable  uint64  // newest write known to be durable
-	moved    bool    // the deadline may have; the executor's to reset
 	putOff   Instant // the deadline that a late tick has put off
 	resumeAt Instant // and until when
 
@@ -89,7 +89,7 @@ func (fx *effects) reset() {
 	fx.done, fx.logReads, fx.snapshots, fx.events = fx.done[:0], fx.logReads[:0], fx.snapshots[:0], fx.events[:0]
 }
 
-func newReplica(core *Raft, cfg Config, initial State, incarnation uint64, io replicaIO) *replica {
+func newReplica(core *Raft, cfg *Config, initial State, incarnation uint64, io replicaIO) *replica {
 	r := &replica{core: core, cfg: cfg, incarnation: incarnation, io: io, fx: new(effects)}
 	r.proposals.first, r.proposals.next = 1, 1
 	r.reads.id = incarnation // an id of an earlier run must not come again
@@ -164,7 +164,7 @@ func (r *replica) persisted(now Instant) {
 		return
 	}
 	if since := r.core.writeSince(); since != Never {
-		r.metrics.WriteLatency.since(since, now)
+		r.metrics.writeLatency.since(since, now)
 	}
 	r.durable++
 	r.core.Persisted(now, r.durable)

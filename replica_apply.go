@@ -110,7 +110,7 @@ func (r *replica) applied(now Instant, t *task, err error) {
 	r.readsApplied(now)
 	r.metrics.EntriesApplied += uint64(len(t.entries))
 	r.metrics.BytesApplied += uint64(bytes)
-	r.metrics.ApplyEntries.observe(uint64(len(t.entries)))
+	r.metrics.applyEntries.observe(uint64(len(t.entries)))
 	r.countApplied(len(t.entries), bytes)
 	r.askStateHash()
 	r.settle(now)

@@ -130,7 +130,7 @@ func (c *simCluster) start(s *simReplica) {
 		c.failf("replica %d does not start from %+v: %v", s.id, state, err)
 	}
 	*s = simReplica{id: s.id, c: c, disk: s.disk, newest: s.newest, data: s.data, runs: s.runs}
-	s.r = newReplica(core, cfg, state, uint64(s.id)<<32|uint64(s.runs)<<16, s)
+	s.r = newReplica(core, &cfg, state, uint64(s.id)<<32|uint64(s.runs)<<16, s)
 	c.logf("start %d: %d..%d, snapshot %d", s.id, state.First, state.Last, state.Snapshot.Index)
 	s.r.settle(c.now)
 	s.after()

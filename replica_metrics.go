@@ -8,8 +8,32 @@ import (
 // metrics are a replica's counters and histograms, written to by its inputs and
 // so within the executor's lock: to count something is an addition.
 type metrics struct {
-	Metrics
+	Counters
 	admissions []admission // that are not committed, ascending
+
+	// See Metrics.
+	proposalLatency tally
+	commitLatency   tally
+	readLatency     tally
+	applyLatency    tally
+	writeLatency    tally
+	admittedEntries tally
+	writeEntries    tally
+	writeBytes      tally
+	applyEntries    tally
+}
+
+// histograms fills in those of to.
+func (m *metrics) histograms(to *Metrics) {
+	to.ProposalLatency = m.proposalLatency.histogram()
+	to.CommitLatency = m.commitLatency.histogram()
+	to.ReadLatency = m.readLatency.histogram()
+	to.ApplyLatency = m.applyLatency.histogram()
+	to.WriteLatency = m.writeLatency.histogram()
+	to.AdmittedEntries = m.admittedEntries.histogram()
+	to.WriteEntries = m.writeEntries.histogram()
+	to.WriteBytes = m.writeBytes.histogram()
+	to.ApplyEntries = m.applyEntries.histogram()
 }
 
 // admission is a batch that a leader has taken into its log.
@@ -26,7 +50,7 @@ func (r *replica) countProposal(now Instant, f *future, err error) {
 		// This replica's own: nobody has called Propose.
 	case err == nil:
 		m.ProposalsCommitted++
-		m.ProposalLatency.since(f.began, now)
+		m.proposalLatency.since(f.began, now)
 	case errors.Is(err, ErrNotCommitted):
 		m.ProposalsNotCommitted++
 	case errors.Is(err, ErrOutcomeUnknown):
@@ -101,13 +125,13 @@ func (m *metrics) countWrite(w *Write) {
 	for i := range w.Entries {
 		bytes += len(w.Entries[i].Data)
 	}
-	m.WriteEntries.observe(uint64(len(w.Entries)))
-	m.WriteBytes.observe(uint64(bytes))
+	m.writeEntries.observe(uint64(len(w.Entries)))
+	m.writeBytes.observe(uint64(bytes))
 }
 
 // admitted counts a batch of n entries that ends at last.
 func (m *metrics) admitted(now Instant, n int, last Index) {
-	m.AdmittedEntries.observe(uint64(n))
+	m.admittedEntries.observe(uint64(n))
 	m.admissions = append(m.admissions, admission{last, now})
 }
 
@@ -115,7 +139,7 @@ func (m *metrics) admitted(now Instant, n int, last Index) {
 func (m *metrics) committed(now Instant, commit Index) {
 	n := 0
 	for n < len(m.admissions) && m.admissions[n].last <= commit {
-		m.CommitLatency.since(m.admissions[n].at, now)
+		m.commitLatency.since(m.admissions[n].at, now)
 		n++
 	}
 	m.admissions = slices.Delete(m.admissions, 0, n)
@@ -123,7 +147,8 @@ func (m *metrics) committed(now Instant, commit Index) {
 
 // allMetrics returns the metrics, with the gauges as they are now.
 func (r *replica) allMetrics() Metrics {
-	m, core := r.metrics.Metrics, r.core
+	m, core := Metrics{Counters: r.metrics.Counters}, r.core
+	r.metrics.histograms(&m)
 	m.MessagesIgnored = core.ignored
 	m.Term, m.CommitIndex, m.AppliedIndex = uint64(core.term), uint64(core.commit), uint64(core.applied)
 	m.DurableIndex, m.LastIndex, m.SnapshotIndex = uint64(core.durable()), uint64(core.log.last), uint64(core.log.snapshot.index)

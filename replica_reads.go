@@ -185,7 +185,7 @@ func (r *replica) readsApplied(now Instant) {
 func (r *replica) completeReads(now Instant, calls *futureList) {
 	for f := calls.pop(); f != nil; f = calls.pop() {
 		r.metrics.ReadsCompleted++
-		r.metrics.ReadLatency.since(f.began, now)
+		r.metrics.readLatency.since(f.began, now)
 		r.complete(f, nil)
 	}
 }

@@ -31,7 +31,7 @@ func (r *replica) event(e Event) {
 // taskEnds notes that the state machine's present task has been done.
 func (r *replica) taskEnds(now Instant, t *task) {
 	if t.kind == taskApply {
-		r.metrics.ApplyLatency.since(r.watched.applying, now)
+		r.metrics.applyLatency.since(r.watched.applying, now)
 	}
 	r.watched.applying = Never
 }

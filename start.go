@@ -52,7 +52,7 @@ func start(cfg Config, m machine, env environment) (*executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.replica = newReplica(core, cfg, initial, seed[2], x)
+	x.replica = newReplica(core, &x.cfg, initial, seed[2], x)
 	x.syncPeers()
 	if err := cfg.Transport.Start(initial.Identity, x); err != nil {
 		x.end(ErrClosed)

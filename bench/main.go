@@ -8,6 +8,9 @@
 //	go run . core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
 //	go run . codec [-quick] [-rounds N] [-round D] [-procs N]
 //	go run . cluster [-quick] [-rounds N] [-round D] [-dir DIR] [-only A,B] [-cases REGEXP] [-plot DIR] [-cpuprofile DIR]
+//	go run . failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+//	go run . recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+//	go run . memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]
 package main
 
 import (
@@ -35,7 +38,10 @@ const usage = `usage: bench -quick    all of these, in short
        bench transport [-quick] [-rounds N] [-round D]
        bench core [-quick] [-rounds N] [-long-rounds N] [-round D] [-procs N]
        bench codec [-quick] [-rounds N] [-round D] [-procs N]
-       bench cluster [-quick] [-rounds N] [-round D] [-dir DIR] [-only A,B] [-cases REGEXP] [-plot DIR] [-cpuprofile DIR]`
+       bench cluster [-quick] [-rounds N] [-round D] [-dir DIR] [-only A,B] [-cases REGEXP] [-plot DIR] [-cpuprofile DIR]
+       bench failover [-quick] [-n N] [-faults LIST] [-timings LIST] [-only LIST] [-limit D] [-load D] [-dir DIR]
+       bench recovery [-quick] [-bytes N] [-n N] [-only LIST] [-dir DIR]
+       bench memory [-quick] [-load D] [-bytes N] [-only LIST] [-dir DIR]`
 
 func main() {
 	benchmarks := map[string]func(context.Context, []string) error{
@@ -43,7 +49,7 @@ func main() {
 		children.Command: func(_ context.Context, args []string) error { return children.Serve(args) },
 		host.Argument:    func(_ context.Context, args []string) error { return host.Main(args[0], cluster.Libraries()) },
 	}
-	for _, b := range all {
+	for _, b := range suite {
 		benchmarks[b.name] = b.run
 	}
 	var run func(context.Context, []string) error

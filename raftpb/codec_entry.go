@@ -52,9 +52,26 @@ func (e *Entry) Unmarshal(b []byte) error {
 	return nil
 }
 
-// merge sets the fields that b[i:] holds.
+// begin sets the fields of e, which is zero, that b[i:] begins with, as far as
+// they are in order, and returns where they end: nearly always at the end of b.
+func (e *Entry) begin(b []byte, i int) int {
+	c := cursor{b, i}
+	e.Term = Term(c.uint(1<<3 | varintType))
+	e.Index = Index(c.uint(2<<3 | varintType))
+	e.Type = EntryType(c.enum(3<<3 | varintType))
+	e.Data = c.bytes(4<<3 | bytesType)
+	e.Origin.Node = NodeID(c.uint(5<<3 | varintType))
+	e.Origin.Incarnation = c.fixed64(6<<3 | fixed64Type)
+	e.Origin.Sequence = c.uint(7<<3 | varintType)
+	e.Earliest = c.uint(8<<3 | varintType)
+	e.Latest = c.uint(9<<3 | varintType)
+	e.Checksum = c.fixed32(10<<3 | fixed32Type)
+	return c.i
+}
+
+// merge sets the fields of e, which is zero, that b[i:] holds.
 func (e *Entry) merge(b []byte, i int) error {
-	for i < len(b) {
+	for i = e.begin(b, i); i < len(b); {
 		tag, v, end := readField(b, i)
 		if end < 0 {
 			return malformed("Entry", i, fault(end))

@@ -115,12 +115,34 @@ func (m *Message) UnmarshalWithin(b []byte, limit int) error {
 	return err
 }
 
-// merge sets the fields that b holds. As protobuf has it, a field that occurs
+// begin sets the fields of m up to the entries, all of them zero, that b begins
+// with, as far as they are in order, and returns where they end.
+func (m *Message) begin(b []byte) int {
+	c := cursor{b, 0}
+	m.Type = MessageType(c.enum(1<<3 | varintType))
+	m.Group = GroupID(c.uint(2<<3 | varintType))
+	m.From = NodeID(c.uint(3<<3 | varintType))
+	m.To = NodeID(c.uint(4<<3 | varintType))
+	m.Term = Term(c.uint(5<<3 | varintType))
+	m.Index = Index(c.uint(6<<3 | varintType))
+	m.LogTerm = Term(c.uint(7<<3 | varintType))
+	m.Commit = Index(c.uint(8<<3 | varintType))
+	m.Round = c.uint(9<<3 | varintType)
+	m.Match = Index(c.uint(10<<3 | varintType))
+	m.Verified = Index(c.uint(11<<3 | varintType))
+	m.Window = c.uint(12<<3 | varintType)
+	m.Reject = c.uint(13<<3|varintType) != 0
+	m.Context = c.uint(14<<3 | varintType)
+	return c.i
+}
+
+// merge sets the fields of m, which is zero but for the array of m.Entries, that
+// b holds. As protobuf has it, a field that occurs
 // again replaces the earlier value; but entries are appended, and snapshots
 // merged. Of both, limit bytes are allowed.
 func (m *Message) merge(b []byte, limit int) error {
 	maxEntries := limit / entryBytes
-	for i := 0; i < len(b); {
+	for i := m.begin(b); i < len(b); {
 		tag, v, end := readField(b, i)
 		if end < 0 {
 			return malformed("Message", i, fault(end))

@@ -2,6 +2,7 @@ package raftpb
 
 import (
 	"encoding/binary"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -71,6 +72,102 @@ func readField(b []byte, i int) (tag, value uint64, end int) {
 	default:
 		return 0, 0, int(faultWireType)
 	}
+}
+
+// cursor reads the fields of b from index i on as long as they come in the order
+// in which their encoder writes them, which makes for speed: who uses it asks for
+// one tag after the other. A field that is not the next one is zero, and so is a
+// malformed one; neither moves i.
+type cursor struct {
+	b []byte
+	i int
+}
+
+// uint returns the field with that tag, of wire type varint.
+func (c *cursor) uint(tag uint64) uint64 {
+	if c.i < len(c.b) && uint64(c.b[c.i]) == tag {
+		return c.varint()
+	}
+	return 0
+}
+
+// varint reads the varint behind a tag of one byte, and moves i to its end. Four
+// bytes are enough for indexes up to 268 million.
+func (c *cursor) varint() uint64 {
+	b, i := c.b, c.i
+	if len(b)-i >= 5 {
+		s := b[i+1 : i+5 : i+5]
+		v := uint64(s[0])
+		if v < 0x80 {
+			c.i = i + 2
+			return v
+		}
+		v = v&0x7f | uint64(s[1])<<7
+		if s[1] < 0x80 {
+			c.i = i + 3
+			return v
+		}
+		v = v&0x3fff | uint64(s[2])<<14
+		if s[2] < 0x80 {
+			c.i = i + 4
+			return v
+		}
+		v = v&0x1fffff | uint64(s[3])<<21
+		if s[3] < 0x80 {
+			c.i = i + 5
+			return v
+		}
+	}
+	v, end := readVarint(b, i+1)
+	if end < 0 {
+		return 0
+	}
+	c.i = end
+	return v
+}
+
+// enum is uint for an enum, whose values are at most 255.
+func (c *cursor) enum(tag uint64) byte {
+	start := c.i
+	v := c.uint(tag)
+	if v > math.MaxUint8 {
+		c.i = start
+		return 0
+	}
+	return byte(v)
+}
+
+// bytes returns the field with that tag, of wire type bytes; nil if it is empty.
+func (c *cursor) bytes(tag uint64) []byte {
+	start := c.i
+	n := c.uint(tag)
+	if n > uint64(len(c.b)-c.i) {
+		c.i = start
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	start, c.i = c.i, c.i+int(n)
+	return c.b[start:c.i:c.i] // so that an append to it copies
+}
+
+// fixed64 returns the field with that tag, of that wire type.
+func (c *cursor) fixed64(tag uint64) uint64 {
+	if len(c.b)-c.i < 9 || uint64(c.b[c.i]) != tag {
+		return 0
+	}
+	c.i += 9
+	return binary.LittleEndian.Uint64(c.b[c.i-8:])
+}
+
+// fixed32 returns the field with that tag, of that wire type.
+func (c *cursor) fixed32(tag uint64) uint32 {
+	if len(c.b)-c.i < 5 || uint64(c.b[c.i]) != tag {
+		return 0
+	}
+	c.i += 5
+	return binary.LittleEndian.Uint32(c.b[c.i-4:])
 }
 
 // readVarint returns the varint at b[i:] and the index at which it ends or,

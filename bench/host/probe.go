@@ -13,7 +13,8 @@ const ProbeEvery = 2 * time.Millisecond
 // probe tries to write on one node, again and again, without waiting for
 // earlier attempts, and keeps the attempts that succeeded.
 type probe struct {
-	stop context.CancelFunc
+	stopped <-chan struct{}
+	stop    context.CancelFunc
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -29,7 +30,7 @@ func (h *Host) Probe(node int, _ *struct{}) error {
 		return errNoNode
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &probe{stop: stop, more: make(chan struct{})}
+	p := &probe{stopped: ctx.Done(), stop: stop, more: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.probes == nil {
@@ -89,6 +90,8 @@ func (p *probe) first(t time.Time) (ended time.Time, more <-chan struct{}) {
 	return ended, p.more
 }
 
+var errNoProbe = errors.New("host: no probe on this node")
+
 // Await asks a probe for the first success of an attempt begun after Since.
 type Await struct {
 	Node   int
@@ -102,7 +105,7 @@ func (h *Host) Await(a Await, ended *time.Time) error {
 	p := h.probes[a.Node]
 	h.mu.Unlock()
 	if p == nil {
-		return errors.New("host: no probe on this node")
+		return errNoProbe
 	}
 	timeout := time.After(a.Within)
 	for {
@@ -113,10 +116,36 @@ func (h *Host) Await(a Await, ended *time.Time) error {
 		}
 		select {
 		case <-more:
+		case <-p.stopped:
+			return errors.New("host: the probe has ended")
 		case <-timeout:
 			return errors.New("host: no write succeeded in time")
 		}
 	}
+}
+
+// Successes are the times at which writes of a probe were acknowledged.
+type Successes struct {
+	Node  int
+	Since time.Time // when the first of them began, or later
+}
+
+// Successes returns them in order.
+func (h *Host) Successes(s Successes, ended *[]time.Time) error {
+	h.mu.Lock()
+	p := h.probes[s.Node]
+	h.mu.Unlock()
+	if p == nil {
+		return errNoProbe
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.attempts {
+		if !a.began.Before(s.Since) {
+			*ended = append(*ended, a.ended)
+		}
+	}
+	return nil
 }
 
 // StopProbe ends a probe.

@@ -109,6 +109,13 @@ func (p *Process) Await(node int, since time.Time, within time.Duration) (ended 
 	return ended, err
 }
 
+// Successes returns when a probe's writes that began at or after since were
+// acknowledged, in order.
+func (p *Process) Successes(node int, since time.Time) (ended []time.Time, err error) {
+	err = p.call("Successes", Successes{node, since}, &ended)
+	return ended, err
+}
+
 // Signal sends a signal to the process: SIGKILL, SIGSTOP, SIGCONT. It reaches
 // the host behind a prefix, too.
 func (p *Process) Signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -20,7 +21,7 @@ import (
 // use. Its methods fail the test that it was made for when the system refuses
 // what New has found it able to do.
 type Network struct {
-	t      testing.TB
+	t      require.TestingT
 	prefix string // of the names of its namespaces
 	hosts  []host
 }
@@ -46,14 +47,25 @@ func New(t testing.TB, hosts int) *Network {
 	if testing.Short() {
 		t.Skip("hosts in network namespaces take long: left out by -short")
 	}
+	n, err := Make(t, hosts)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(n.Remove)
+	return n
+}
+
+// Make is New for programs: the error says what the machine lacks, and the
+// network stays until Remove. What the system refuses later fails t.
+func Make(t require.TestingT, hosts int) (*Network, error) {
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("hosts in network namespaces need the command ip: apt-get install iproute2")
+		return nil, errors.New("hosts in network namespaces need the command ip: apt-get install iproute2")
 	}
 	removeOrphans()
 	n := &Network{t: t, prefix: fmt.Sprintf("raft-%d-%d-", os.Getpid(), networks.Add(1))}
-	t.Cleanup(n.remove)
 	if err := n.cables(hosts); err != nil {
-		t.Skipf("no hosts in network namespaces here: they need root (or CAP_SYS_ADMIN and CAP_NET_ADMIN), and bridge and veth in the kernel: %v", err)
+		n.Remove()
+		return nil, fmt.Errorf("no hosts in network namespaces here: they need root (or CAP_SYS_ADMIN and CAP_NET_ADMIN), and bridge and veth in the kernel: %w", err)
 	}
 	for i, h := range n.hosts {
 		n.must(n.bridge(), "link set "+port(i+1)+" master switch up")
@@ -61,7 +73,7 @@ func New(t testing.TB, hosts int) *Network {
 			"link set lo up",
 			fmt.Sprintf("addr add %s/24 dev %s", h.address, cable))...)
 	}
-	return n
+	return n, nil
 }
 
 // cables makes all that the system may refuse.
@@ -89,8 +101,8 @@ func (n *Network) cables(hosts int) error {
 	return nil
 }
 
-// remove is for the end of a test, whatever has happened before.
-func (n *Network) remove() {
+// Remove takes the network away, whatever has happened before.
+func (n *Network) Remove() {
 	for _, name := range append(namespaces(n.prefix), n.bridge()) {
 		ip("", "netns del "+name) //nolint:errcheck // it may be gone
 	}
@@ -99,13 +111,18 @@ func (n *Network) remove() {
 // Address returns the IP address of a host.
 func (n *Network) Address(host int) string { return n.hosts[host-1].address }
 
+// Prefix returns what runs a program on a host when it is put before it. The
+// program replaces it, with the same process id.
+func (n *Network) Prefix(host int) []string {
+	return []string{"ip", "netns", "exec", n.hosts[host-1].name}
+}
+
 // Command returns what prepares programs to be run on a host, as exec.Command
 // does. They are killed when the process of the test ends, however that ends.
 func (n *Network) Command(host int) func(program string, args ...string) *exec.Cmd {
-	name := n.hosts[host-1].name
+	prefix := n.Prefix(host)
 	return func(program string, args ...string) *exec.Cmd {
-		// ip becomes the program, with the same process id.
-		cmd := exec.Command("ip", append([]string{"netns", "exec", name, program}, args...)...)
+		cmd := exec.Command(prefix[0], slices.Concat(prefix[1:], []string{program}, args)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		return cmd
 	}
@@ -168,7 +185,6 @@ func (n *Network) Shape(host int, discipline string) error {
 
 // Unshape undoes Shape.
 func (n *Network) Unshape(host int) {
-	n.t.Helper()
 	require.NoError(n.t, run("", "tc", "-n", n.bridge(), "qdisc", "del", "dev", port(host), "root"))
 }
 
@@ -195,7 +211,9 @@ func (n *Network) neighbours(host int) []string {
 }
 
 func (n *Network) must(namespace string, lines ...string) {
-	n.t.Helper()
+	if h, ok := n.t.(interface{ Helper() }); ok {
+		h.Helper()
+	}
 	require.NoError(n.t, ip(namespace, lines...))
 }
 

@@ -1,0 +1,112 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/seed-6281cb22/raft/bench/contender"
+	"github.com/seed-6281cb22/raft/bench/host"
+	"github.com/seed-6281cb22/raft/bench/internal/rig"
+	"github.com/seed-6281cb22/raft/bench/internal/turns"
+)
+
+// LoadOptions say for how long clusters are kept busy.
+type LoadOptions struct {
+	Dir       string
+	Libraries []string
+	Timings   []contender.Timing
+	Duration  time.Duration // of each library and timing
+	Out       io.Writer
+}
+
+const (
+	loadClients = 256
+	loadBytes   = 128
+	// loadSlice is how long clients go on before their latencies are forgotten.
+	loadSlice = 20 * time.Second
+	// loadWarmup is part of what is looked at, but not of the rate.
+	loadWarmup = 100 * time.Millisecond
+	// loadSnapshots is after how many entries a node takes a snapshot, so that an
+	// hour of writes does not fill the disk, and loadKeep how many stay.
+	loadSnapshots = 1_000_000
+	loadKeep      = 100_000
+)
+
+// busy is what came of one library under load.
+type busy struct {
+	library    string
+	timing     contender.Timing
+	elapsed    time.Duration
+	measured   time.Duration // without warm-ups
+	elections  uint64        // by which the term went up
+	operations uint64
+	errors     uint64
+	longest    time.Duration // that one operation took
+}
+
+// RunLoad counts the elections of clusters that are as busy as 256 clients make
+// them, and in which nothing fails.
+func RunLoad(ctx context.Context, opts LoadOptions) error {
+	fmt.Fprintf(opts.Out, "Load average %s. Three nodes, each in a process of its own, on loopback; %d clients at the leader, %d B, each write synced.\n\n",
+		turns.LoadAverage(), loadClients, loadBytes)
+	fmt.Fprintln(opts.Out, "| | settings | elections | in | writes/s | errors | longest write |")
+	fmt.Fprintln(opts.Out, "| --- | --- | --- | --- | --- | --- | --- |")
+	for _, timing := range opts.Timings {
+		for _, library := range opts.Libraries {
+			b, err := loadOne(ctx, opts, library, timing)
+			if err != nil {
+				return fmt.Errorf("%s: %w", library, err)
+			}
+			fmt.Fprintf(opts.Out, "| %s | %s | %d | %v | %.0f | %d | %v |\n", b.library, b.timing, b.elections, b.elapsed.Round(time.Second),
+				float64(b.operations)/b.measured.Seconds(), b.errors, turns.Rounded(b.longest))
+		}
+	}
+	fmt.Fprintf(opts.Out, "\nLoad average at the end %s.\n", turns.LoadAverage())
+	return nil
+}
+
+func loadOne(ctx context.Context, opts LoadOptions, library string, timing contender.Timing) (b busy, err error) {
+	r, err := rig.New(ctx, opts.Dir, 3, rig.Parts{})
+	if err != nil {
+		return b, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	c, err := r.Start(rig.Spec{Library: library, Timing: timing, SnapshotEvery: loadSnapshots, Keep: loadKeep})
+	if err != nil {
+		return b, err
+	}
+	first, err := c.Settled(ctx, settleWithin)
+	if err != nil {
+		return b, err
+	}
+	b = busy{library: library, timing: timing}
+	leader, term := first.Leader, first.Term
+	for b.elapsed < opts.Duration && ctx.Err() == nil {
+		slice := min(loadSlice, opts.Duration-b.elapsed)
+		began := time.Now()
+		result, err := c.Node(leader).Load(host.Load{
+			Node: leader, Clients: loadClients, Bytes: loadBytes, Warmup: loadWarmup, Duration: slice,
+		})
+		if err != nil {
+			return b, err
+		}
+		b.elapsed += time.Since(began)
+		b.measured += result.Elapsed
+		b.operations += result.Operations
+		b.errors += result.Errors
+		b.longest = max(b.longest, result.Max)
+		if leader, err = c.Leader(ctx, settleWithin); err != nil {
+			return b, err
+		}
+		now, err := c.Status(leader)
+		if err != nil {
+			return b, err
+		}
+		b.elections += now.Term - term
+		term = now.Term
+	}
+	return b, ctx.Err()
+}
