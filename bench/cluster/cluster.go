@@ -24,13 +24,18 @@ import (
 
 // Options say what to measure, and how.
 type Options struct {
-	Dir    string         // on the disk to be measured: logs are made in a new directory below, removed at the end
-	Rounds int            // how many turns each contender takes, at least 1
-	Round  time.Duration  // how long a turn is, positive
-	Quick  bool           // one process, fsync, 16 B, 1 and 256 clients only
-	Only   []string       // contenders, by the names in the tables; empty: all
-	Cases  *regexp.Regexp // of the titles of workloads; nil: all
-	Plot   string         // a directory for curves, for which 4 and 64 clients are measured too; empty: none
+	Dir    string        // on the disk to be measured: logs are made in a new directory below, removed at the end
+	Rounds int           // how many turns each contender takes, at least 1
+	Round  time.Duration // how long a turn is, positive
+	// Season is how many writes of 1 KiB each contender does at the beginning of
+	// a section, or for how many seconds at most if it is slow: so that files
+	// are recycled, and caches full, as in a service that has run for a while.
+	Season        uint64
+	SeasonSeconds int
+	Quick         bool           // one process, fsync, 16 B, 1 and 256 clients only
+	Only          []string       // contenders, by the names in the tables; empty: all
+	Cases         *regexp.Regexp // of the titles of workloads; nil: all
+	Plot          string         // a directory for curves, for which 4 and 64 clients are measured too; empty: none
 	// CPUProfiles is a directory in which each host leaves a profile of each of
 	// its turns; empty: none.
 	CPUProfiles string
@@ -148,7 +153,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	fmt.Fprintf(o.Out, "%s, %s, %d CPUs, in %s\n", time.Now().Format(time.DateTime), runtime.Version(), runtime.NumCPU(), parent)
-	fmt.Fprintf(o.Out, "%d rounds of turns of %v, alternating, each after %v that does not count; medians of the turns\n", o.Rounds, o.Round, o.warmup())
+	fmt.Fprintf(o.Out, "%d rounds of turns of %v, alternating, each after %v that does not count; medians of the turns\n", o.Rounds, o.Round, o.warmup().Round(time.Millisecond))
 	for _, s := range o.sections() {
 		place := parent
 		if s.memory {
@@ -185,6 +190,11 @@ func (o Options) runSection(ctx context.Context, s section, names []string, plac
 	fmt.Fprintf(o.Out, "\n### %s (load average %s)\n", title(s.title()), turns.LoadAverage())
 	if err := o.printIdle(ctx, fleets); err != nil {
 		return err
+	}
+	for _, f := range fleets {
+		if err := f.season(ctx, o.Season, o.SeasonSeconds); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
 	}
 	device := ""
 	if !s.memory {

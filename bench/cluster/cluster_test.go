@@ -36,6 +36,7 @@ func TestRun(t *testing.T) {
 			var out bytes.Buffer
 			o := Options{
 				Dir: t.TempDir(), Rounds: 1, Round: 30 * time.Millisecond, Only: []string{all.Ours},
+				Season: 1, SeasonSeconds: 1,
 				Cases: regexp.MustCompile(processes + ", fsync, (writes of 16 B|linearizable reads), 1 clients"),
 				Plot:  t.TempDir(), CPUProfiles: t.TempDir(), Out: &out, Log: t.Output(),
 			}

@@ -198,6 +198,22 @@ func (f *fleet) takeOnce(t turn) (sample, error) {
 	return newSample(o.Result, before, after), nil
 }
 
+// season has the fleet write before anything is measured.
+func (f *fleet) season(ctx context.Context, operations uint64, seconds int) error {
+	if f.name == Floor {
+		return nil
+	}
+	var done uint64
+	for i := 0; i < seconds && done < operations; i++ {
+		s, err := f.take(ctx, turn{workload: workload{bytes: 1024, clients: 256}, length: time.Second})
+		if err != nil {
+			return err
+		}
+		done += s.Operations
+	}
+	return nil
+}
+
 // observed is what is seen from outside at some moment of a turn.
 type observed struct {
 	others  use // of the processes without clients
