@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,13 +15,16 @@ import (
 	"github.com/seed-6281cb22/raft/bench/recovery"
 )
 
+// perLibrary has each library once, with its default log.
+const perLibrary = all.Ours + ",etcd-raft,hashicorp/raft,dragonboat"
+
 func runFailover(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench failover", flag.ExitOnError)
 	quick := flags.Bool("quick", false, "3 kills each, by default settings only; with -load 20 s, instead of -n, -faults and -timings")
 	runs := flags.Int("n", 30, "how often each leader fails in each way")
 	faults := flags.String("faults", "", "which: "+strings.Join(failover.FaultNames(), ",")+" (default: all)")
 	timings := flags.String("timings", "default,aggressive", "by which settings")
-	only := flags.String("only", "", "which libraries, with commas (default: all)")
+	only := flags.String("only", perLibrary, "which libraries")
 	limit := flags.Duration("limit", failover.DefaultLimit, "how long a failover is waited for")
 	load := flags.Duration("load", 0, "instead, keep each cluster busy for so long, and count elections")
 	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
@@ -30,7 +32,7 @@ func runFailover(ctx context.Context, args []string) error {
 	if *quick {
 		*runs, *faults, *timings, *load = 3, "kill", string(contender.Default), min(*load, 20*time.Second)
 	}
-	libraries, err := chosen(*only, slices.Sorted(maps.Keys(all.Libraries)))
+	libraries, err := chosen(*only, strings.Split(perLibrary, ","))
 	if err != nil {
 		return err
 	}
@@ -74,13 +76,13 @@ func runRecovery(ctx context.Context, args []string) error {
 	quick := flags.Bool("quick", false, "32 MiB, once, instead of -bytes and -n")
 	bytes := flags.Int64("bytes", 1<<30, "how long logs and snapshots are")
 	runs := flags.Int("n", 3, "how often each is measured")
-	only := flags.String("only", "", "which libraries, with commas (default: all)")
+	only := flags.String("only", perLibrary, "which libraries")
 	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
 	flags.Parse(args)
 	if *quick {
 		*bytes, *runs = 32<<20, 1
 	}
-	libraries, err := chosen(*only, slices.Sorted(maps.Keys(all.Libraries)))
+	libraries, err := chosen(*only, strings.Split(perLibrary, ","))
 	if err != nil {
 		return err
 	}
@@ -92,13 +94,13 @@ func runMemory(ctx context.Context, args []string) error {
 	quick := flags.Bool("quick", false, "2 s of load, instead of -load")
 	load := flags.Duration("load", 10*time.Second, "how long the leader is busy, first with all followers and then with one paused")
 	bytes := flags.Int("bytes", 1<<10, "how long each write is")
-	only := flags.String("only", "", "which libraries, with commas (default: all)")
+	only := flags.String("only", perLibrary, "which libraries")
 	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
 	flags.Parse(args)
 	if *quick {
 		*load = 2 * time.Second
 	}
-	libraries, err := chosen(*only, slices.Sorted(maps.Keys(all.Libraries)))
+	libraries, err := chosen(*only, strings.Split(perLibrary, ","))
 	if err != nil {
 		return err
 	}

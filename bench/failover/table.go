@@ -127,14 +127,14 @@ func printHistograms(out io.Writer, results []result) {
 	fmt.Fprintln(out, "\n```")
 	for _, r := range results {
 		counts, beyond := bins(r.samples, end, histogramBins)
-		fmt.Fprintf(out, "%-12s|%s|", r.library, bars(counts))
+		fmt.Fprintf(out, "%-15s|%s|", r.library, bars(counts))
 		if beyond > 0 {
 			fmt.Fprintf(out, " %d longer", beyond)
 		}
 		fmt.Fprintln(out)
 	}
 	last := inMilliseconds(end)
-	fmt.Fprintf(out, "%-12s 0%*s\n```\n\n", "", histogramBins-1, last)
+	fmt.Fprintf(out, "%-15s 0%*s\n```\n\n", "", histogramBins-1, last)
 }
 
 // bins counts outages by length, in n equal parts of [0, end].

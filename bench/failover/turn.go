@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-6281cb22/raft/bench/contender"
+	"github.com/seed-6281cb22/raft/bench/host"
 	"github.com/seed-6281cb22/raft/bench/internal/rig"
 )
 
@@ -53,7 +54,7 @@ const (
 // turn has the leader fail once, and come back. It returns what it has measured
 // even where the cluster could not be healed, which is an error.
 func (s *subject) turn(ctx context.Context, f fault) (*sample, error) {
-	before, err := s.cluster.Settled(ctx, settleWithin)
+	before, err := s.peaceful(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +65,11 @@ func (s *subject) turn(ctx context.Context, f fault) (*sample, error) {
 	if err := s.probe(asked); err != nil {
 		return nil, err
 	}
-	if _, err := s.first(asked, time.Now(), s.limit); err != nil {
-		return nil, fmt.Errorf("before the fault: %w", err)
-	}
 	if err := rig.Wait(ctx, rand.N(phase)); err != nil {
 		return nil, err
 	}
 	if now, err := s.cluster.Status(before.Leader); err != nil || now.Leader != before.Leader || now.Term != before.Term {
-		return nil, fmt.Errorf("node %d led in term %d, and before it failed %+v: %w", before.Leader, before.Term, now, err)
+		return nil, errors.Join(fmt.Errorf("node %d led in term %d, and before it failed node %d in term %d", before.Leader, before.Term, now.Leader, now.Term), err)
 	}
 	measured, err := s.outage(ctx, f, before.Leader, asked)
 	if err != nil {
@@ -81,6 +79,23 @@ func (s *subject) turn(ctx context.Context, f fault) (*sample, error) {
 		return measured, fmt.Errorf("after the fault: %w", err)
 	}
 	return measured, nil
+}
+
+// peaceful waits until the cluster is well: the leader, too, acknowledges
+// writes. Followers of some libraries do not pass any on.
+func (s *subject) peaceful(ctx context.Context) (host.Status, error) {
+	settled, err := s.cluster.Settled(ctx, settleWithin)
+	if err != nil {
+		return settled, err
+	}
+	leader := []int{settled.Leader}
+	if err := s.probe(leader); err != nil {
+		return settled, err
+	}
+	if _, err := s.first(leader, time.Now(), s.limit); err != nil {
+		return settled, fmt.Errorf("before the fault: %w", err)
+	}
+	return settled, s.cluster.Node(settled.Leader).StopProbe(settled.Leader)
 }
 
 // outage has the leader fail, and waits until writes are acknowledged again.

@@ -25,6 +25,7 @@ type Options struct {
 const (
 	entryBytes    = 1 << 10 // of the entries that make a log long
 	fillClients   = 256
+	fillStart     = 20 * time.Millisecond
 	fillSlice     = 500 * time.Millisecond
 	foreground    = 16  // clients that go on while a node comes back
 	frontBytes    = 128 // that each of them writes
@@ -51,10 +52,13 @@ func Run(ctx context.Context, opts Options) error {
 }
 
 // fill has the leader write entries until its machine has applied so many bytes
-// more.
+// more, and a few, whatever the library's rate.
 func fill(ctx context.Context, c *rig.Cluster, bytes int64) error {
-	var first, done uint64
-	for int64(done)*entryBytes < bytes {
+	wanted := uint64(bytes / entryBytes)
+	slice := fillStart
+	progress := time.Now()
+	var first uint64
+	for begun := false; ; begun = true {
 		leader, err := c.Leader(ctx, settleWithin)
 		if err != nil {
 			return err
@@ -63,17 +67,35 @@ func fill(ctx context.Context, c *rig.Cluster, bytes int64) error {
 		if err != nil {
 			return err
 		}
-		if first == 0 {
+		if !begun {
 			first = now.Applied
 		}
-		if done = now.Applied - first; int64(done)*entryBytes >= bytes {
-			break
+		done := now.Applied - first
+		if done >= wanted {
+			return nil
 		}
-		if _, err := c.Node(leader).Load(host.Load{
-			Node: leader, Clients: fillClients, Bytes: entryBytes, Warmup: warmup, Duration: fillSlice,
-		}); err != nil {
+		if begun {
+			slice = nextSlice(slice, done, wanted-done)
+		}
+		_, err = c.Node(leader).Load(host.Load{
+			Node: leader, Clients: fillClients, Bytes: entryBytes, Warmup: fillStart, Duration: slice,
+		})
+		switch {
+		case err == nil:
+			progress = time.Now()
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Since(progress) > settleWithin: // a busy machine's slice may be empty
 			return err
 		}
 	}
-	return nil
+}
+
+// nextSlice returns how long to write for the rest, or half a second if that is
+// longer, going by the share that was done in all before.
+func nextSlice(last time.Duration, done, left uint64) time.Duration {
+	if left >= done { // and where nothing is done yet
+		return min(2*last, fillSlice)
+	}
+	return max(fillStart, min(last, fillSlice*time.Duration(left)/time.Duration(done)))
 }

@@ -56,11 +56,18 @@ func TestMemory(t *testing.T) {
 		t.Skip("clusters of processes take seconds: left out by -short")
 	}
 	var out strings.Builder
-	require.NoError(t, RunMemory(t.Context(), MemoryOptions{Dir: t.TempDir(), Libraries: []string{all.Ours}, Bytes: 100, Duration: 500 * time.Millisecond, Out: &out}))
+	require.NoError(t, RunMemory(t.Context(), MemoryOptions{Dir: t.TempDir(), Libraries: []string{all.Ours}, Bytes: 100, Duration: 2 * time.Second, Out: &out}))
 	found := rows(out.String(), all.Ours)
 	require.Len(t, found, 2, out.String())
 	require.Len(t, found[0], 7)
 	require.Len(t, found[1], 12)
+}
+
+func TestSlicesGrowAndEndSmall(t *testing.T) {
+	require.Equal(t, 40*time.Millisecond, nextSlice(fillStart, 10, 90))
+	require.Equal(t, fillSlice, nextSlice(fillSlice, 10, 90))
+	require.Equal(t, fillSlice/4, nextSlice(fillSlice, 80, 20))
+	require.Equal(t, fillStart, nextSlice(fillSlice, 999, 1))
 }
 
 func TestCatchUpTable(t *testing.T) {
