@@ -228,8 +228,8 @@ func (w *window) next() Index { return w.first + Index(w.len()) }
 
 // append puts copies of entries at the end, and returns these.
 func (w *window) append(entries []Entry) []Entry {
-	for len(w.entries)-w.tail < len(entries) {
-		w.makeRoom()
+	if len(w.entries)-w.tail < len(entries) {
+		w.makeRoom(len(entries))
 	}
 	places, sums := w.entries[w.tail:w.tail+len(entries)], w.sums[w.tail:w.tail+len(entries)]
 	w.tail += copy(places, entries)
@@ -240,13 +240,17 @@ func (w *window) append(entries []Entry) []Entry {
 	return places
 }
 
-// makeRoom moves the live entries to the front of the array if that frees half
-// of it, and else to one of twice the size.
-func (w *window) makeRoom() {
+// makeRoom makes room for more entries at the end. It moves the live ones to the
+// front of the array if that frees half of it and as many as are needed, and else
+// to one of twice the size, or of four times or more.
+func (w *window) makeRoom(more int) {
 	entries, sums := w.entries, w.sums
-	grow := w.head < len(entries)/2 || len(entries) == 0
+	grow := w.head < len(entries)/2 || len(entries) < w.len()+more
 	if grow {
 		size := max(windowMinimum, 2*len(entries))
+		for size < w.len()+more {
+			size *= 2
+		}
 		entries, sums = make([]Entry, size), make([]uint64, size)
 	}
 	n := copy(entries, w.entries[w.head:w.tail])

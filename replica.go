@@ -28,6 +28,7 @@ type replica struct {
 	ended       error // why the replica has ended; nil while it runs
 	closing     bool  // it accepts no more calls, and is about to end
 	moved       bool  // the deadline may have; the executor's to reset
+	resting     bool  // its core is at rest, and it has given back what it kept for later
 
 	saved    uint64  // newest write given to the storage
 	durable  uint64  // newest write known to be durable
@@ -224,6 +225,7 @@ func (r *replica) settle(now Instant) {
 	}
 	r.compactKept(now)
 	r.watch(now)
+	r.rest()
 }
 
 // drain hands out everything that the core wants done. Of a Ready's slices

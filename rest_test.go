@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,4 +107,40 @@ func TestHandedOutMessagesAreForgotten(t *testing.T) {
 	require.Empty(t, again.Messages)
 	require.Nil(t, rd.Messages[0].Entries, "it would keep the entries")
 	require.Nil(t, rd.Messages[1].Entries)
+}
+
+// So does what is around a core, on the leader and where proposals are forwarded.
+func TestRestOfAReplica(t *testing.T) {
+	c := newSimCluster(t, 3, nil)
+	c.elect()
+	leader, follower := c.leader(), c.follower()
+	burst := func(name string) {
+		for i := range 100 {
+			leader.propose(fmt.Sprint(name, " of the leader ", i))
+			follower.propose(fmt.Sprint(name, " of a follower ", i))
+		}
+		c.settle()
+	}
+	burst("first")
+	require.NotNil(t, leader.r.batch)
+	require.NotNil(t, leader.r.inbox.entries)
+	require.NotNil(t, leader.r.proposals.ring)
+	require.NotNil(t, follower.r.proposals.ring)
+	require.NotNil(t, follower.r.arena)
+	for range 2 {
+		c.run(3 * DefaultElectionTimeout)
+		for _, s := range c.replicas {
+			require.Nil(t, s.r.batch)
+			require.Nil(t, s.r.inbox.entries)
+			require.Nil(t, s.r.proposals.ring)
+			require.Nil(t, s.r.outbox)
+			require.Nil(t, s.r.arena)
+			require.Nil(t, s.r.apply.tasks)
+			require.Nil(t, s.r.metrics.admissions)
+		}
+		burst("next " + fmt.Sprint(len(c.calls)))
+		require.NotNil(t, leader.r.batch)
+	}
+	c.run(DefaultElectionTimeout)
+	c.check()
 }

@@ -137,6 +137,9 @@ func runCluster(ctx context.Context, args []string) error {
 	o := cluster.Options{
 		Dir: *dir, Rounds: *rounds, Round: *round, Quick: *quick, Plot: *plot, CPUProfiles: *profiles, Out: os.Stdout, Log: os.Stderr,
 	}
+	if !*quick {
+		o.Season, o.SeasonSeconds = 150_000, 10 // beyond the first snapshot
+	}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
 	}

@@ -24,13 +24,18 @@ import (
 
 // Options say what to measure, and how.
 type Options struct {
-	Dir    string         // on the disk to be measured: logs are made in a new directory below, removed at the end
-	Rounds int            // how many turns each contender takes, at least 1
-	Round  time.Duration  // how long a turn is, positive
-	Quick  bool           // one process, fsync, 16 B, 1 and 256 clients only
-	Only   []string       // contenders, by the names in the tables; empty: all
-	Cases  *regexp.Regexp // of the titles of workloads; nil: all
-	Plot   string         // a directory for curves, for which 4 and 64 clients are measured too; empty: none
+	Dir    string        // on the disk to be measured: logs are made in a new directory below, removed at the end
+	Rounds int           // how many turns each contender takes, at least 1
+	Round  time.Duration // how long a turn is, positive
+	// Season is how many writes of 1 KiB each contender does at the beginning of
+	// a section, or for how many seconds at most if it is slow: so that files
+	// are recycled, and caches full, as in a service that has run for a while.
+	Season        uint64
+	SeasonSeconds int
+	Quick         bool           // one process, fsync, 16 B, 1 and 256 clients only
+	Only          []string       // contenders, by the names in the tables; empty: all
+	Cases         *regexp.Regexp // of the titles of workloads; nil: all
+	Plot          string         // a directory for curves, for which 4 and 64 clients are measured too; empty: none
 	// CPUProfiles is a directory in which each host leaves a profile of each of
 	// its turns; empty: none.
 	CPUProfiles string
@@ -148,7 +153,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	fmt.Fprintf(o.Out, "%s, %s, %d CPUs, in %s\n", time.Now().Format(time.DateTime), runtime.Version(), runtime.NumCPU(), parent)
-	fmt.Fprintf(o.Out, "%d rounds of turns of %v, alternating, each after %v that does not count; medians of the turns\n", o.Rounds, o.Round, o.warmup())
+	fmt.Fprintf(o.Out, "%d rounds of turns of %v, alternating, each after %v that does not count; medians of the turns\n", o.Rounds, o.Round, o.warmup().Round(time.Millisecond))
 	for _, s := range o.sections() {
 		place := parent
 		if s.memory {
@@ -186,10 +191,18 @@ func (o Options) runSection(ctx context.Context, s section, names []string, plac
 	if err := o.printIdle(ctx, fleets); err != nil {
 		return err
 	}
-	device := deviceOf(place)
+	for _, f := range fleets {
+		if err := f.season(ctx, o.Season, o.SeasonSeconds); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	device := ""
+	if !s.memory {
+		device = deviceOf(place)
+	}
 	measured := map[workload][]*result{}
 	for _, w := range s.workloads {
-		if measured[w], err = o.compare(ctx, fleets, w, device); err != nil {
+		if measured[w], err = o.compare(ctx, s, fleets, w, device); err != nil {
 			return fmt.Errorf("%s, %d clients: %w", w.kind(), w.clients, err)
 		}
 		if w == s.workloads[len(s.workloads)-1] || w.kind() != s.workloads[slices.Index(s.workloads, w)+1].kind() {
@@ -225,11 +238,16 @@ func (o Options) report(s section, kind string, measured map[workload][]*result)
 func (o Options) start(ctx context.Context, s section, names []string, dir string) (fleets []*fleet, err error) {
 	for _, name := range append([]string{Floor}, names...) {
 		for _, factor := range []int{1, 4} {
-			f := &fleet{name: name, procs: factor * runtime.NumCPU()}
-			fleets = append(fleets, f)
-			if err := f.start(s.processes, filepath.Join(dir, fmt.Sprint(len(fleets))), o.Log); err != nil {
-				return fleets, fmt.Errorf("%s: %w", name, err)
-			}
+			fleets = append(fleets, &fleet{name: name, procs: factor * runtime.NumCPU()})
+		}
+	}
+	addrs, err := freeAddrs(nodes * len(fleets))
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range fleets {
+		if err := f.start(s.processes, addrs[nodes*i:nodes*(i+1)], filepath.Join(dir, fmt.Sprint(i)), o.Log); err != nil {
+			return fleets, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	for _, f := range fleets {
@@ -277,7 +295,7 @@ func (o Options) printIdle(ctx context.Context, fleets []*fleet) error {
 
 // compare lets all contenders take turns. Who begins changes from round to
 // round.
-func (o Options) compare(ctx context.Context, fleets []*fleet, w workload, device string) ([]*result, error) {
+func (o Options) compare(ctx context.Context, s section, fleets []*fleet, w workload, device string) ([]*result, error) {
 	var results []*result
 	for _, f := range fleets {
 		if f.name != Floor || w.clients == 1 {
@@ -289,13 +307,13 @@ func (o Options) compare(ctx context.Context, fleets []*fleet, w workload, devic
 			r := results[(round+j)%len(results)]
 			t := turn{workload: w, warmup: o.warmup(), length: o.Round, device: device}
 			if o.CPUProfiles != "" {
-				t.profile = filepath.Join(o.CPUProfiles, fileName(fmt.Sprintf("%s %d %s %d clients round %d", r.name, r.procs, w.kind(), w.clients, round+1)))
+				t.profile = filepath.Join(o.CPUProfiles, fileName(fmt.Sprintf("%s GOMAXPROCS %d %s %s %s round %d", r.name, r.procs, s.title(), w.kind(), plural(w.clients, "client"), round+1)))
 			}
-			s, err := r.take(ctx, t)
+			taken, err := r.take(ctx, t)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.name, err)
 			}
-			r.samples = append(r.samples, s)
+			r.samples = append(r.samples, taken)
 		}
 	}
 	return results, nil

@@ -36,6 +36,7 @@ func TestRun(t *testing.T) {
 			var out bytes.Buffer
 			o := Options{
 				Dir: t.TempDir(), Rounds: 1, Round: 30 * time.Millisecond, Only: []string{all.Ours},
+				Season: 1, SeasonSeconds: 1,
 				Cases: regexp.MustCompile(processes + ", fsync, (writes of 16 B|linearizable reads), 1 clients"),
 				Plot:  t.TempDir(), CPUProfiles: t.TempDir(), Out: &out, Log: t.Output(),
 			}
@@ -53,7 +54,7 @@ func TestRun(t *testing.T) {
 			drawn, err := filepath.Glob(filepath.Join(o.Plot, "*.svg"))
 			require.NoError(t, err)
 			require.Len(t, drawn, 2)
-			profiles, err := filepath.Glob(filepath.Join(o.CPUProfiles, "raft-*-writes-of-16-B-*.pprof"))
+			profiles, err := filepath.Glob(filepath.Join(o.CPUProfiles, "raft-GOMAXPROCS-*-three-nodes-in-*-fsync-writes-of-16-B-1-client-round-1-process-*.pprof"))
 			require.NoError(t, err)
 			require.Len(t, profiles, map[string]int{"in one process": 2, "in three processes": 6}[processes])
 		})
@@ -99,4 +100,14 @@ func TestFlushesOf(t *testing.T) {
 	require.EqualValues(t, 577, flushesOf("1413138   405496 478027242 11087922 28214694  1518530 1274450392  8168987        0  2715532 20923279  1146932      121 1096719720   578817      577  1087550\n"))
 	require.Zero(t, flushesOf("1 2 3 4 5 6 7 8 9 10 11"), "an old kernel")
 	require.Zero(t, flushesOf(""))
+}
+
+func TestFreeAddrs(t *testing.T) {
+	addrs, err := freeAddrs(60)
+	require.NoError(t, err)
+	different := map[string]bool{}
+	for _, a := range addrs {
+		different[a] = true
+	}
+	require.Len(t, different, 60)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ const (
 	// patience is how long a cluster may take to elect a leader.
 	patience = time.Minute
 	// tries is how often a turn is taken again in which something failed.
-	tries = 3
+	tries = 4
 )
 
 // fleet is the running processes of one contender with one GOMAXPROCS.
@@ -36,11 +37,7 @@ type fleet struct {
 	processes []*host.Process // one, or one for each node
 }
 
-func (f *fleet) start(processes int, dir string, log io.Writer) error {
-	addrs, err := freeAddrs(nodes)
-	if err != nil {
-		return err
-	}
+func (f *fleet) start(processes int, addrs []string, dir string, log io.Writer) error {
 	var configs []contender.Config
 	for i := range nodes {
 		configs = append(configs, contender.Config{
@@ -62,17 +59,23 @@ func (f *fleet) start(processes int, dir string, log io.Writer) error {
 	return nil
 }
 
-// freeAddrs returns addresses on which nobody listens just now.
+// freeAddrs returns addresses on which nobody listens just now, and whose ports
+// are below those that systems give to connections: of the hosts that are
+// started first, too.
 func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	const least, most = 10_000, 32_000
+	for range 100 * n {
+		if len(addrs) == n {
+			return addrs, nil
 		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+		addr := fmt.Sprintf("127.0.0.1:%d", least+rand.IntN(most-least))
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil {
+			defer l.Close() // all at the end, so that they differ
+			addrs = append(addrs, addr)
+		}
 	}
-	return addrs, nil
+	return nil, fmt.Errorf("no free ports: %w", err)
 }
 
 func (f *fleet) kill() {
@@ -149,8 +152,9 @@ type turn struct {
 	profile        string // the beginning of files' names; empty: none
 }
 
-// take takes a turn, and takes it again if something failed: a leader may have
-// been replaced. What fails always is counted in the sample.
+// take takes a turn, and takes it again, twice as long, if something failed: a
+// leader may have been replaced, or no operation ended in so short a time. What
+// fails always is counted in the sample.
 func (f *fleet) take(ctx context.Context, t turn) (s sample, err error) {
 	for range tries {
 		if err = errors.Join(f.awaitLeader(ctx), ctx.Err()); err != nil {
@@ -159,6 +163,7 @@ func (f *fleet) take(ctx context.Context, t turn) (s sample, err error) {
 		if s, err = f.takeOnce(t); err == nil && s.Errors == 0 {
 			return s, nil
 		}
+		t.warmup, t.length = 2*t.warmup, 2*t.length
 	}
 	return s, err
 }
@@ -191,6 +196,22 @@ func (f *fleet) takeOnce(t turn) (sample, error) {
 		return sample{}, err
 	}
 	return newSample(o.Result, before, after), nil
+}
+
+// season has the fleet write before anything is measured.
+func (f *fleet) season(ctx context.Context, operations uint64, seconds int) error {
+	if f.name == Floor {
+		return nil
+	}
+	var done uint64
+	for i := 0; i < seconds && done < operations; i++ {
+		s, err := f.take(ctx, turn{workload: workload{bytes: 1024, clients: 256}, length: time.Second})
+		if err != nil {
+			return err
+		}
+		done += s.Operations
+	}
+	return nil
 }
 
 // observed is what is seen from outside at some moment of a turn.

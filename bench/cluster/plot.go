@@ -135,7 +135,7 @@ func newAxis(values []float64, length float64) axis {
 	if a.most == 0 {
 		a.least, a.most = 1, 10
 	}
-	a.least, a.most = a.least/1.3, a.most*1.3
+	a.least, a.most = a.least/1.5, a.most*1.5
 	return a
 }
 

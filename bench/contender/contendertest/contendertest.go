@@ -41,7 +41,7 @@ func Run(t *testing.T, start contender.Start) {
 	})
 
 	t.Run("a follower that was down catches up by the log", func(t *testing.T) {
-		c := newCluster(t, start, contender.Aggressive)
+		c := newCluster(t, start, contender.Default)
 		c.propose(10)
 		down := c.follower()
 		c.stop(down)
@@ -51,7 +51,7 @@ func Run(t *testing.T, start contender.Start) {
 	})
 
 	t.Run("a follower that was down catches up by a snapshot", func(t *testing.T) {
-		c := newCluster(t, start, contender.Aggressive)
+		c := newCluster(t, start, contender.Default)
 		c.propose(10)
 		down := c.follower()
 		c.stop(down)
@@ -74,7 +74,7 @@ func Run(t *testing.T, start contender.Start) {
 	})
 
 	t.Run("snapshots are taken every so many entries", func(t *testing.T) {
-		c := newCluster(t, start, contender.Aggressive)
+		c := newCluster(t, start, contender.Default)
 		c.every = 50
 		c.restartAll()
 		down := c.follower()
@@ -234,7 +234,8 @@ func (c *cluster) leader() (leader int) {
 func (c *cluster) follower() int { return (c.leader() + 1) % len(c.nodes) }
 
 // propose writes n times. It begins only with a leader that answers a read; from
-// then on, none of the tests gives it a reason to fail.
+// then on, none of the tests gives it a reason to fail: those that write much
+// have the default timing, since a busy machine is one with the aggressive.
 func (c *cluster) propose(n int) { c.proposeEach(n, 16) }
 
 // large is how many writes fill up a file of every contender's log, of at most

@@ -68,9 +68,7 @@ func start(c contender.Config, engine config.LogDBFactory) (contender.Node, erro
 func hostConfig(c contender.Config, engine config.LogDBFactory) config.NodeHostConfig {
 	expert := config.GetDefaultExpertConfig()
 	expert.LogDBFactory = engine
-	// One shard uses one of each of these; the others would only be idle.
-	expert.LogDB.Shards = 1
-	expert.Engine = config.EngineConfig{ExecShards: 1, CommitShards: 1, ApplyShards: 1, SnapshotShards: 1, CloseShards: 1}
+	expert.LogDB.Shards = 1 // the one shard uses one only
 	h := config.NodeHostConfig{
 		NodeHostDir: c.Dir, RaftAddress: c.Addrs[c.Node-1], Expert: expert,
 		RTTMillisecond: 200, // its README's example

@@ -1,6 +1,10 @@
 package ours
 
-import "github.com/seed-6281cb22/raft"
+import (
+	"slices"
+
+	"github.com/seed-6281cb22/raft"
+)
 
 // memoryLog is a storage that keeps the log in one slice. The core asks it for
 // entries only: the terms it knows itself.
@@ -21,16 +25,13 @@ func (l *memoryLog) save(w *raft.Write) {
 
 // read returns a copy, since it is the core's from then on.
 func (l *memoryLog) read(request raft.LogRead) []raft.Entry {
-	var entries []raft.Entry
-	size := 0
-	for i := request.Lo; i < request.Hi; i++ {
-		e := l.at(i)
-		if size += len(e.Data); size > request.MaxBytes && i > request.Lo {
+	size, hi := 0, request.Lo
+	for ; hi < request.Hi; hi++ {
+		if size += len(l.at(hi).Data); size > request.MaxBytes && hi > request.Lo {
 			break
 		}
-		entries = append(entries, *e)
 	}
-	return entries
+	return slices.Clone(l.entries[request.Lo-l.first : hi-l.first])
 }
 
 func (l *memoryLog) compact(through raft.Index) {
