@@ -62,7 +62,16 @@ func config(c contender.Config, storage raft.Storage, transport raft.Transport) 
 	return cfg
 }
 
-func (n *node) Leader() int { return int(n.raft.Status().Leader) }
+// Leader names none while this node's storage is marked: until then nobody may
+// be taken away from a new cluster ("Marked storage" in package raft), so it has
+// not settled.
+func (n *node) Leader() int {
+	s := n.raft.Status()
+	if s.Marked {
+		return 0
+	}
+	return int(s.Leader)
+}
 
 func (n *node) Term() uint64 { return uint64(n.raft.Status().Term) }
 
