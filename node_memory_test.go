@@ -216,21 +216,28 @@ func (g *memoryGroup) load() {
 func (g *memoryGroup) overload(relief func()) {
 	_, follower := g.roles()
 	var clients sync.WaitGroup
-	var full atomic.Bool
-	for range 8 * bound / commandBytes {
+	defer clients.Wait()
+	defer relief()
+	const proposals = volume / commandBytes
+	var refused atomic.Uint64
+	before := g.nodes[follower].Metrics().Proposals
+	for range proposals {
 		clients.Go(func() {
 			switch _, err := g.nodes[follower].Propose(context.Background(), make([]byte, commandBytes)); {
 			case errors.Is(err, raft.ErrOverloaded):
-				full.Store(true)
+				refused.Add(1)
 			case err != nil:
 				g.tb.Error(err)
 			}
 		})
 	}
-	require.Eventually(g.tb, full.Load, time.Minute, time.Millisecond)
+	// What is allocated while the heap is measured counts as live: so all have
+	// had their turn before that.
+	require.Eventually(g.tb, func() bool {
+		return g.nodes[follower].Metrics().Proposals-before == proposals
+	}, time.Minute, time.Millisecond)
 	g.measure()
-	relief()
-	clients.Wait()
+	require.NotZero(g.tb, refused.Load())
 }
 
 // memoryLoads are what a group is put to: work, while nothing is slow, while a
@@ -278,13 +285,15 @@ func (g *memoryGroup) run(load func(g *memoryGroup)) float64 {
 }
 
 // A replica's memory is bounded by its configuration, whoever is slow: of what is
-// proposed meanwhile it could not hold a quarter.
+// proposed meanwhile it could not hold a third. Most of it is there for moments:
+// what is not durable yet is in the window, in the log's buffer, which grows by
+// doubling, and in the blocks that it writes.
 func TestMemoryIsBoundedWhoeverIsSlow(t *testing.T) {
 	g := newMemoryGroup(t)
 	for _, load := range memoryLoads {
 		each := g.run(load.run)
 		t.Logf("%s: %.0f B per replica", load.name, each)
-		require.Less(t, each, 6.0*bound, load.name)
+		require.Less(t, each, 10.0*bound, load.name)
 	}
 }
 
