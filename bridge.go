@@ -31,6 +31,7 @@ func (e steppedEnvironment) now() Instant                { return Instant(e.Now(
 func (e steppedEnvironment) random() [3]uint64           { return e.Random() }
 func (e steppedEnvironment) arm(_ *executor, at Instant) { e.Arm(int64(at)) }
 func (e steppedEnvironment) run(step func() bool)        { e.Run(step) }
+func (e steppedEnvironment) yield(do func())             { e.Run(func() bool { do(); return false }) }
 
 // A step takes as long as whoever drives it wants, whatever it does.
 func (e steppedEnvironment) wait(context.Context, time.Duration) {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"runtime"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type environment interface {
 	arm(x *executor, at Instant)
 	// run calls step beside everything else, until it returns false.
 	run(step func() bool)
+	// yield calls do when others that are ready to run have had a turn.
+	yield(do func())
 	// wait waits, until ctx ends at the latest.
 	wait(ctx context.Context, d time.Duration)
 	// sendSnapshot sends a snapshot, and says how that ended, by done.
@@ -56,6 +59,11 @@ func (e *realTime) arm(x *executor, at Instant) {
 func (e *realTime) until(at Instant) time.Duration { return max(0, time.Duration(at-e.now())) }
 
 func (e *realTime) run(step func() bool) { go doSteps(step) }
+
+func (e *realTime) yield(do func()) {
+	runtime.Gosched()
+	do()
+}
 
 func doSteps(step func() bool) {
 	for step() {

@@ -26,6 +26,7 @@ type executor struct {
 	saved       func(error)
 	applyNext   func() bool
 	readNextLog func() bool
+	release     func()
 	reportNext  func() bool
 
 	ctx    context.Context // ends with the replica
@@ -85,6 +86,7 @@ func newExecutor(cfg Config, m machine, env environment) *executor {
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.saved, x.applyNext, x.readNextLog, x.reportNext = x.writeEnded, x.applyStep, x.readStep, x.reportStep
+	x.release = x.endHold
 	return x
 }
 
@@ -157,8 +159,19 @@ func (x *executor) unlock() {
 	if movesPeers(fx.events) {
 		x.syncPeers()
 	}
+	held := holds(fx)
 	fx.reset()
 	effectsPool.Put(fx)
+	if held {
+		x.env.yield(x.release)
+	}
+}
+
+// endHold is for when those who were answered have had the time to ask again.
+func (x *executor) endHold() {
+	x.mu.Lock()
+	x.replica.release(x.now())
+	x.unlock()
 }
 
 // arm makes the timer fire at the replica's deadline, or earlier: most

@@ -28,6 +28,7 @@ type replica struct {
 	ended       error // why the replica has ended; nil while it runs
 	closing     bool  // it accepts no more calls, and is about to end
 	moved       bool  // the deadline may have; the executor's to reset
+	held        bool  // calls that have just ended may be followed by others, see hold
 	resting     bool  // its core is at rest, and it has given back what it kept for later
 
 	saved    uint64  // newest write given to the storage
@@ -206,6 +207,7 @@ func (r *replica) unreachable(now Instant, peer NodeID) {
 func (r *replica) settle(now Instant) {
 	r.moved = true
 	for again := true; again; {
+		r.hold()
 		commit := r.core.Commit()
 		r.route(now)
 		r.askRead(now)
@@ -219,6 +221,7 @@ func (r *replica) settle(now Instant) {
 			r.end(ErrRemoved)
 			return
 		}
+		r.hold()
 		// A commit, or the end of a read, which this drain has brought about
 		// may be what others wait for.
 		again = r.core.Commit() > commit && r.proposalsWait() || r.mayAskRead(now) || r.changesWait()

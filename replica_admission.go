@@ -15,9 +15,26 @@ import "errors"
 //
 // Admitting each at once costs more than twice the CPU per proposal.
 func (r *replica) mayRoute() bool {
-	return r.durable == r.saved ||
+	return !r.held && (r.durable == r.saved ||
 		r.core.Commit() >= r.core.Last() ||
-		r.proposals.waitingBytes+r.inbox.bytes >= r.cfg.MaxMessageBytes
+		r.proposals.waitingBytes+r.inbox.bytes >= r.cfg.MaxMessageBytes)
+}
+
+// hold makes proposals and reads wait when several calls end with the same
+// input. Each of those who are answered may ask again at once, and the first of
+// them would find an idle disk, or no read under way, and have all others wait
+// for a batch of one. Whoever answers them calls release when they have had the
+// time to ask.
+func (r *replica) hold() { r.held = r.held || holds(r.fx) }
+
+// holds reports whether a replica is held that has these effects.
+func holds(fx *effects) bool { return len(fx.done) > 1 }
+
+// release ends a hold.
+func (r *replica) release(now Instant) {
+	if r.held = false; r.ended == nil {
+		r.settle(now)
+	}
 }
 
 func (r *replica) proposalsWait() bool { return !r.proposals.waiting.empty() || !r.inbox.empty() }

@@ -29,6 +29,7 @@ type simReplica struct {
 	sends    []SendSnapshot
 	taking   *simSnapshot // captured, being written
 	runs     int
+	answered func() // what callers do next who are answered together, once
 }
 
 type simSnapshot struct {
@@ -194,9 +195,18 @@ func (s *simReplica) after() {
 			call.result = s.c.position[call.command]
 		}
 	}
+	held := holds(fx)
 	fx.reset()
 	if err := s.r.core.Err(); err != nil {
 		s.c.failf("replica %d stopped: %v", s.id, err)
+	}
+	if held {
+		if again := s.answered; again != nil {
+			s.answered = nil
+			again()
+		}
+		s.r.release(s.c.now)
+		s.after()
 	}
 }
 

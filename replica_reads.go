@@ -65,7 +65,7 @@ func (r *replica) mayAskRead(now Instant) bool { return now >= r.readDeadline() 
 // readDeadline is when a request is to be made.
 func (r *replica) readDeadline() Instant {
 	q := &r.reads
-	if r.core.Leader() == 0 || q.waiting.empty() && q.asked.empty() {
+	if r.held || r.core.Leader() == 0 || q.waiting.empty() && q.asked.empty() {
 		return Never
 	}
 	return q.retryAt

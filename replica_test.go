@@ -75,6 +75,68 @@ func TestAdmissionGathersWhileAWriteIsInFlight(t *testing.T) {
 	c.check()
 }
 
+// Callers who are answered together and ask again at once share a write, and a
+// round of reads: the first of them does not go alone.
+func TestWhoIsAnsweredTogetherMayAskAgainTogether(t *testing.T) {
+	c := newSimCluster(t, 3, nil)
+	leader := c.elect()
+	const callers = 10
+	again := 0
+	leader.answered = func() {
+		last, reads := leader.r.core.Last(), leader.r.reads.id
+		for i := range callers {
+			leader.propose(fmt.Sprint("again ", i))
+			leader.read()
+		}
+		again++
+		require.Equal(t, last, leader.r.core.Last())
+		require.Equal(t, reads, leader.r.reads.id)
+		require.Equal(t, Never, leader.r.readDeadline(), "the timer would fire for nothing")
+		leader.r.release(c.now)
+		require.Equal(t, last+callers, leader.r.core.Last(), "the disk was idle")
+		require.Equal(t, reads+1, leader.r.reads.id)
+		require.Empty(t, leader.r.reads.waiting)
+	}
+	for i := range callers {
+		leader.propose(fmt.Sprint("first ", i))
+	}
+	c.settle()
+	require.Equal(t, 1, again)
+	c.check()
+	for _, call := range c.calls {
+		require.True(t, call.ended)
+		require.NoError(t, call.err)
+	}
+
+	// Reads end while the core is drained, not before.
+	leader.answered = func() {
+		reads := leader.r.reads.id
+		leader.read()
+		leader.read()
+		again++
+		require.Equal(t, reads, leader.r.reads.id)
+	}
+	for range callers {
+		leader.read()
+	}
+	c.settle()
+	require.Equal(t, 2, again)
+
+	// One that ends alone holds nobody up.
+	leader.answered = func() { require.Fail(t, "held") }
+	leader.propose("alone")
+	c.settle()
+	leader.answered = nil
+
+	// A replica that has ended has nobody to hold.
+	for i := range callers {
+		leader.propose(fmt.Sprint("last ", i))
+	}
+	leader.r.end(ErrClosed)
+	leader.after()
+	require.False(t, leader.r.held)
+}
+
 // A leader whose disk hangs is not to gate a quorum whose disks do not.
 func TestAdmissionGoesOnWithAHungDiskOnceAllIsCommitted(t *testing.T) {
 	c := newSimCluster(t, 3, nil)
