@@ -230,7 +230,7 @@ var sessions = []Mutation{
 		ID: "X1", File: "session/ledger.go", Func: "ledger.judge",
 		Find: "if sequence < s.acknowledged {", Replace: "if false {",
 		Wrong: "a late repeat of a command whose result is not kept any more is applied again",
-		By:    []*Engine{test("./session", "TestSessionsUnderFaults")},
+		By:    []*Engine{test("./session", "TestAcknowledgedIsRefused")},
 	},
 	{
 		ID: "X2", File: "session/table.go", Func: "table.use",

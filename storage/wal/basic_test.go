@@ -195,6 +195,22 @@ func TestRotationAndRecycling(t *testing.T) {
 		require.Equal(t, entries(196, 1, 5), d.read(1, 196, 201))
 		d.crash(vfs.Nothing)
 	}
+
+	// Of what is freed at once, more than maxSpares is given back.
+	d.load(1)
+	last := raft.Index(200)
+	for len(d.log.chain) < maxSpares+8 {
+		last++
+		d.save(1, write(1, last-1, entry(last, 1)))
+	}
+	d.snapshot(1, raft.Snapshot{Index: last - 1, Term: 1}, "s")
+	require.NoError(t, d.log.Storage(1).Compact(last-1))
+	for begun := d.log.current.number; d.log.current.number == begun; { // which frees the others
+		last++
+		d.save(1, write(1, last-1, entry(last, 1)))
+	}
+	require.LessOrEqual(t, len(d.log.chain), 5)
+	require.Len(t, d.log.spares, maxSpares)
 }
 
 // A log that is compacted every eight segments, like that of a node by default,
