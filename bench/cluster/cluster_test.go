@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,16 +15,7 @@ import (
 )
 
 // The test's binary is its own host.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == host.Argument {
-		if err := host.Main(os.Args[2], Libraries()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(host.MainOfTests(m.Run, Libraries())) }
 
 // Everything runs, in one process and in three: nothing is measured here.
 func TestRun(t *testing.T) {

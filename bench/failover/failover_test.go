@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -16,16 +15,7 @@ import (
 )
 
 // The test binary is also the program that runs the nodes.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == host.Argument {
-		if err := host.Main(os.Args[2], all.Libraries); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(host.MainOfTests(m.Run, all.Libraries)) }
 
 // Each fault once: what this library promises is that writes go on.
 func TestFaults(t *testing.T) {

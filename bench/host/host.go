@@ -61,6 +61,20 @@ func Main(encoded string, libraries map[string]contender.Start) error {
 	return nil
 }
 
+// MainOfTests is what the main function of tests does that run hosts, whose
+// program is the test binary: that of a host if it was started as one, and else
+// run. It returns the process's exit code.
+func MainOfTests(run func() int, libraries map[string]contender.Start) int {
+	if len(os.Args) != 3 || os.Args[1] != Argument {
+		return run()
+	}
+	if err := Main(os.Args[2], libraries); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
 // untilHungUp ends what is under way when the parent is gone: the conversation
 // ends only after all answers.
 type untilHungUp struct {

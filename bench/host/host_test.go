@@ -15,16 +15,7 @@ import (
 )
 
 // The test's binary is its own host.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == host.Argument {
-		if err := host.Main(os.Args[2], all.Libraries); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(host.MainOfTests(m.Run, all.Libraries)) }
 
 func TestClusterInOneProcess(t *testing.T) {
 	configs := clusterOf(t, 3)

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -14,16 +13,7 @@ import (
 )
 
 // The test binary is also the program that runs the nodes.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == host.Argument {
-		if err := host.Main(os.Args[2], all.Libraries); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(host.MainOfTests(m.Run, all.Libraries)) }
 
 // rows returns the cells of a table's rows that begin with name.
 func rows(out, name string) (found [][]string) {
