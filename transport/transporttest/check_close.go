@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -125,17 +126,42 @@ func checkCloseWaits(s *suite) {
 	}
 
 	// Its own Handler hangs. Close may wait for that; it is let go by what
-	// else the suite does meanwhile, on another network.
-	closed := make(chan error, 1)
-	go func() { closed <- hanging.closeNow() }()
+	// else the suite does meanwhile, on another network, once Close does wait,
+	// or has returned, which it must not.
+	id, closed := make(chan string, 1), make(chan error, 1)
+	go func() {
+		id <- goroutineID()
+		closed <- hanging.closeNow()
+	}()
 	s.net = s.o.New(s.TB)
 	c := s.join(4)
 	for range 3 {
 		c.setPeer(9, "")
 		s.tells(c, 9, "which is not known")
 	}
+	for goroutine := <-id; busy(goroutine); {
+		<-time.After(time.Millisecond)
+	}
 	hanging.release()
 	s.returns("Close, after the Handler has returned,", func() { s.ok(<-closed, "Close") })
+}
+
+// goroutineID returns the number of the goroutine that calls.
+func goroutineID() string {
+	stack := make([]byte, 64)
+	return strings.Fields(string(stack[:runtime.Stack(stack, false)]))[1] // goroutine 7 [running]:
+}
+
+// busy reports whether the goroutine with that number neither waits for anything
+// nor has ended.
+func busy(id string) bool {
+	stacks := make([]byte, 1<<20)
+	for n := len(stacks); n == len(stacks); {
+		stacks = make([]byte, 2*len(stacks))
+		n = runtime.Stack(stacks, true)
+	}
+	_, state, _ := strings.Cut(string(stacks), "goroutine "+id+" [")
+	return strings.HasPrefix(state, "run") // running, runnable
 }
 
 // checkGoroutines: Close ends all goroutines of the transport.
