@@ -456,5 +456,9 @@ func (r *Raft) logReadForPeer(request LogRead, entries []Entry, err error) {
 		p.misfit = true
 		return
 	}
-	r.sendEntries(p, slices.Clone(entries[:n]))
+	size := 0
+	for i := range entries[:n] {
+		size += entrySize(&entries[i])
+	}
+	r.sendEntries(p, slices.Clone(entries[:n]), size)
 }

@@ -109,23 +109,27 @@ func (l *raftLog) hint(limit Index, term Term) (Index, Term) {
 }
 
 // appended takes note of entries that have been put into the window, from last+1
-// on.
-func (l *raftLog) appended(entries []Entry) {
+// on. stamped is the position of the last one that has a clock interval, negative if
+// none has.
+func (l *raftLog) appended(entries []Entry, stamped int) {
+	last := len(entries) - 1
 	l.last += Index(len(entries))
 	term := Term(0) // of no entry
 	if n := len(l.runs); n > 0 {
 		term = l.runs[n-1].Term
 	}
-	for i := range entries {
-		e := &entries[i]
-		if e.Term != term {
-			term = e.Term
-			l.runs = append(l.runs, TermRun{First: e.Index, Term: term})
-		}
-		if l.stamped = e.Latest != 0; l.stamped {
-			l.stamp = intervalOf(e)
+	if entries[last].Term != term { // terms never decrease along a log
+		for i := range entries {
+			if e := &entries[i]; e.Term != term {
+				term = e.Term
+				l.runs = append(l.runs, TermRun{First: e.Index, Term: term})
+			}
 		}
 	}
+	if stamped >= 0 {
+		l.stamp = intervalOf(&entries[stamped])
+	}
+	l.stamped = stamped == last
 }
 
 // restamp finds out the clock interval of the last entry, where it can.
@@ -226,26 +230,48 @@ func (w *window) len() int { return w.tail - w.head }
 // next is the index after the last entry.
 func (w *window) next() Index { return w.first + Index(w.len()) }
 
-// append puts copies of entries at the end, and returns these.
-func (w *window) append(entries []Entry) []Entry {
+// contents says what there is among entries.
+type contents struct {
+	memberships int // how many
+	stamped     int // position of the last one that has a clock interval, -1: none
+}
+
+// append puts copies of entries at the end. It returns these and, from the pass over
+// them that it makes in any case, what there is among them.
+func (w *window) append(entries []Entry) ([]Entry, contents) {
 	if len(w.entries)-w.tail < len(entries) {
 		w.makeRoom(len(entries))
 	}
 	places, sums := w.entries[w.tail:w.tail+len(entries)], w.sums[w.tail:w.tail+len(entries)]
 	w.tail += copy(places, entries)
-	for i := range places {
-		w.sum += uint64(entrySize(&places[i]))
-		sums[i] = w.sum
+	sum, c := w.sum, contents{stamped: -1}
+	for i := range sums {
+		e := &entries[i]
+		sum += uint64(entrySize(e))
+		sums[i] = sum
+		if e.Latest != 0 {
+			c.stamped = i
+		}
+		if e.Type == EntryMembership {
+			c.memberships++
+		}
 	}
-	return places
+	w.sum = sum
+	return places, c
 }
 
 // makeRoom makes room for more entries at the end. It moves the live ones to the
-// front of the array if that frees half of it and as many as are needed, and else
-// to one of twice the size, or of four times or more.
+// front of the array if that is worth it and as many as are needed fit then, and
+// else to one of twice the size, or of four times or more. It is worth it where
+// half of the array becomes free; of a small one, whose size matters less than the
+// work, three quarters.
 func (w *window) makeRoom(more int) {
 	entries, sums := w.entries, w.sums
-	grow := w.head < len(entries)/2 || len(entries) < w.len()+more
+	worth := len(entries) / 2
+	if len(entries) <= windowKeep/2 {
+		worth = len(entries) / 4 * 3
+	}
+	grow := w.head < worth || len(entries) < w.len()+more
 	if grow {
 		size := max(windowMinimum, 2*len(entries))
 		for size < w.len()+more {
@@ -256,7 +282,7 @@ func (w *window) makeRoom(more int) {
 	n := copy(entries, w.entries[w.head:w.tail])
 	copy(sums, w.sums[w.head:w.tail])
 	if !grow {
-		releaseData(entries[n:w.tail])
+		releaseData(entries[max(n, w.head):w.tail]) // below head it has been released
 	}
 	w.entries, w.sums, w.head, w.tail = entries, sums, 0, n
 }

@@ -122,26 +122,31 @@ func (r *Raft) appendOwn(e Entry) { r.appendAt([]Entry{e}, r.creationTime()) }
 // appendAt appends entries that are created at the time at.
 func (r *Raft) appendAt(entries []Entry, at interval) {
 	stamp := r.log.stampAt(at) // the next ones' would be the same
-	placed := r.log.window.append(entries)
+	placed, c := r.log.window.append(entries)
+	c.stamped = -1
+	if stamp.known() {
+		c.stamped = len(placed) - 1
+	}
 	for i := range placed {
 		e := &placed[i]
 		e.Term, e.Index = r.term, r.log.last+1+Index(i)
 		e.Earliest, e.Latest = stamp.earliest, stamp.latest
 	}
-	r.appended(placed)
+	r.appended(placed, c)
 }
 
 // appended makes entries that are in the window part of the log and of the next
 // write. Membership is in force from here on, committed or not (§6).
-func (r *Raft) appended(entries []Entry) {
+func (r *Raft) appended(entries []Entry, c contents) {
 	if len(entries) == 0 {
 		return
 	}
-	r.log.appended(entries)
+	r.log.appended(entries, c.stamped)
 	r.writes.touchEntries(entries[0].Index)
-	for i := range entries {
+	for i := 0; c.memberships > 0; i++ {
 		if e := &entries[i]; e.Type == EntryMembership {
 			r.membershipAppended(e)
+			c.memberships--
 		}
 	}
 }
@@ -207,18 +212,16 @@ func (r *Raft) replicate(p *progress) {
 		if len(p.inFlight) > 0 && entrySize(w.at(p.next)) > room {
 			return
 		}
-		r.sendEntries(p, w.slice(p.next, w.fit(p.next, r.log.last+1, room)))
+		hi := w.fit(p.next, r.log.last+1, room)
+		r.sendEntries(p, w.slice(p.next, hi), w.bytes(p.next-1, hi-1))
 	}
 }
 
-// sendEntries sends entries, the first of which is at p.next.
-func (r *Raft) sendEntries(p *progress, entries []Entry) {
+// sendEntries sends entries, the first of which is at p.next, and which have that
+// size.
+func (r *Raft) sendEntries(p *progress, entries []Entry, size int) {
 	prevTerm, _ := r.log.term(p.next - 1)
 	r.sendAppend(p, p.next-1, prevTerm, entries)
-	size := 0
-	for i := range entries {
-		size += entrySize(&entries[i])
-	}
 	last := entries[len(entries)-1].Index
 	p.launched(last, uint64(size))
 	p.sent, p.sentRound = r.now, r.leading.round

@@ -221,13 +221,24 @@ func countFields(b []byte, i int, tag uint64) (n int) {
 // have functions of their own.
 
 func appendUint(b []byte, number byte, v uint64) []byte {
-	switch {
-	case v == 0:
+	if v == 0 { // inlined: many are
 		return b
-	case v < 0x80:
-		return append(b, number<<3, byte(v))
+	}
+	return appendPositive(b, number, v)
+}
+
+func appendPositive(b []byte, number byte, v uint64) []byte {
+	switch tag := number << 3; {
+	case v < 1<<7:
+		return append(b, tag, byte(v))
+	case v < 1<<14:
+		return append(b, tag, byte(v)|0x80, byte(v>>7))
+	case v < 1<<21:
+		return append(b, tag, byte(v)|0x80, byte(v>>7)|0x80, byte(v>>14))
+	case v < 1<<28:
+		return append(b, tag, byte(v)|0x80, byte(v>>7)|0x80, byte(v>>14)|0x80, byte(v>>21))
 	default:
-		return protowire.AppendVarint(append(b, number<<3), v)
+		return protowire.AppendVarint(append(b, tag), v)
 	}
 }
 

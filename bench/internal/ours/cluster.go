@@ -232,8 +232,8 @@ func (c *cluster) deliver(from int, m *raft.Message) {
 }
 
 // wire encodes and decodes. The sender encodes into the buffer of a connection.
-// A receiver has a buffer, too, from which it decodes; but what its log keeps
-// has memory of its own.
+// A receiver has a buffer, too, from which it decodes; but the data that its log
+// keeps has memory of its own, one piece for a message, as in transport/tcp.
 type wire struct {
 	buffer  []byte
 	decoded raft.Message
@@ -241,9 +241,21 @@ type wire struct {
 
 func (w *wire) carry(m *raft.Message) (*raft.Message, error) {
 	w.buffer = m.Append(w.buffer[:0])
-	b := w.buffer
-	if len(m.Entries) > 0 {
-		b = append([]byte(nil), b...)
+	if err := w.decoded.Unmarshal(w.buffer); err != nil {
+		return nil, err
 	}
-	return &w.decoded, w.decoded.Unmarshal(b)
+	entries, size := w.decoded.Entries, 0
+	for i := range entries {
+		size += len(entries[i].Data)
+	}
+	if size == 0 {
+		return &w.decoded, nil
+	}
+	data := make([]byte, 0, size)
+	for i := range entries {
+		start := len(data)
+		data = append(data, entries[i].Data...)
+		entries[i].Data = data[start:len(data):len(data)]
+	}
+	return &w.decoded, nil
 }
