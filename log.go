@@ -269,7 +269,7 @@ func (w *window) makeRoom(more int) {
 	entries, sums := w.entries, w.sums
 	worth := len(entries) / 2
 	if len(entries) <= windowKeep/2 {
-		worth = len(entries) / 4 * 3
+		worth = 3 * len(entries) / 4
 	}
 	grow := w.head < worth || len(entries) < w.len()+more
 	if grow {
