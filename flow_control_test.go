@@ -111,6 +111,7 @@ func TestFlowControlOfLogReads(t *testing.T) {
 	read(7, 2000)
 	sent, _ = bulk(c.takeSent())
 	require.Len(t, only(t, sent).Entries, 1, "alone it may be larger than the window")
+	require.Equal(t, uint64(2000+entryOverhead), c.peer(2).bytes)
 }
 
 func TestFlowControlProbesOneMessageAtATime(t *testing.T) {
