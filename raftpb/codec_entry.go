@@ -44,7 +44,6 @@ func (e *Entry) Append(b []byte) []byte {
 //
 // The error is a *DecodeError; e is then zero.
 func (e *Entry) Unmarshal(b []byte) error {
-	*e = Entry{}
 	if err := e.merge(b, 0); err != nil {
 		*e = Entry{}
 		return err
@@ -52,8 +51,9 @@ func (e *Entry) Unmarshal(b []byte) error {
 	return nil
 }
 
-// begin sets the fields of e, which is zero, that b[i:] begins with, as far as
-// they are in order, and returns where they end: nearly always at the end of b.
+// begin sets all fields of e: to those that b[i:] begins with, as far as they are
+// in order, and the rest to zero. It returns where they end: nearly always at the
+// end of b.
 func (e *Entry) begin(b []byte, i int) int {
 	c := cursor{b, i}
 	e.Term = Term(c.uint(1<<3 | varintType))
@@ -69,7 +69,7 @@ func (e *Entry) begin(b []byte, i int) int {
 	return c.i
 }
 
-// merge sets the fields of e, which is zero, that b[i:] holds.
+// merge sets all fields of e, whatever it was before, to what b[i:] holds.
 func (e *Entry) merge(b []byte, i int) error {
 	for i = e.begin(b, i); i < len(b); {
 		tag, v, end := readField(b, i)

@@ -192,7 +192,6 @@ func (m *Message) merge(b []byte, limit int) error {
 			}
 			m.Entries = m.Entries[:n+1]
 			e := &m.Entries[n]
-			*e = Entry{}
 			if err := e.merge(b[:end], end-int(v)); err != nil {
 				return err
 			}
