@@ -248,10 +248,15 @@ func (c *proxied) pump(d Direction, to, from *net.TCPConn) {
 			if corrupt {
 				buf[0] ^= 1 << (at % 8)
 			}
-			if !c.forward(d, to, buf[:n]) {
+			at += int64(n)
+			stall := 0
+			for stall < len(faults) && faults[stall].At == at && faults[stall].Action == Stall {
+				stall++
+			}
+			faults = faults[stall:]
+			if !c.forward(d, to, buf[:n], stall > 0) {
 				return
 			}
-			at += int64(n)
 			continue // an error comes again
 		}
 		if err == io.EOF {
@@ -297,8 +302,9 @@ func (c *proxied) act(f Fault, to, from *net.TCPConn) bool {
 	return true
 }
 
-// forward writes a piece when it is time to.
-func (c *proxied) forward(d Direction, to *net.TCPConn, piece []byte) bool {
+// forward writes a piece when it is time to. With stall the direction stands still
+// after it: so whoever hears of the piece hears of a standstill, too, and may Resume.
+func (c *proxied) forward(d Direction, to *net.TCPConn, piece []byte, stall bool) bool {
 	if c.plan.Delay > 0 {
 		time.Sleep(c.plan.Delay)
 	}
@@ -308,6 +314,7 @@ func (c *proxied) forward(d Direction, to *net.TCPConn, piece []byte) bool {
 	}
 	dead := c.dead
 	c.p.bytes[d] += int64(len(piece))
+	c.stalled[d] = c.stalled[d] || stall
 	c.p.mu.Unlock()
 	if dead {
 		return false
