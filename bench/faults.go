@@ -49,7 +49,7 @@ func runFailover(ctx context.Context, args []string) error {
 		by = append(by, contender.Timing(t))
 	}
 	if *load > 0 {
-		return failover.RunLoad(ctx, failover.LoadOptions{Dir: *dir, Libraries: libraries, Timings: by, Duration: *load, Out: os.Stdout})
+		return failover.RunLoad(ctx, failover.LoadOptions{Dir: *dir, Libraries: libraries, Timings: by, Duration: *load, Out: os.Stdout, Log: os.Stderr})
 	}
 	return failover.Run(ctx, failover.Options{
 		Dir: *dir, Libraries: libraries, Timings: by, Faults: faultNames, Runs: *runs, Limit: *limit, Out: os.Stdout,

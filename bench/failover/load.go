@@ -20,6 +20,7 @@ type LoadOptions struct {
 	Timings   []contender.Timing
 	Duration  time.Duration // of each library and timing
 	Out       io.Writer
+	Log       io.Writer // when there were elections goes here, if not nil
 }
 
 const (
@@ -104,6 +105,10 @@ func loadOne(ctx context.Context, opts LoadOptions, library string, timing conte
 		now, err := c.Status(leader)
 		if err != nil {
 			return b, err
+		}
+		if elections := now.Term - term; elections > 0 && opts.Log != nil {
+			fmt.Fprintf(opts.Log, "%s, %s: %d elections in the %v before %s, longest write %v, %d errors\n", library, timing, elections,
+				slice, time.Now().Format(time.TimeOnly), turns.Rounded(result.Max), result.Errors)
 		}
 		b.elections += now.Term - term
 		term = now.Term
