@@ -99,6 +99,30 @@ func (r *Raft) stalled() Instant {
 	return r.writes.inFlight[0].since.Add(r.cfg.ElectionTimeout)
 }
 
+// blocking is the time from which on this leader stands in the way, Never if it
+// does not: its disk has stalled, and for a heartbeat interval the others have been
+// ahead of it. So a leader that cannot persist steps down (E13). But where a
+// quorum's disks have stalled, its own among them, nothing is committed without it,
+// and nobody could be elected: then it stays, and its heartbeats and reads go on
+// (H6). The heartbeat interval is for disks that have stalled, and go on, together.
+func (r *Raft) blocking() Instant {
+	if r.leading.behind == Never {
+		return Never
+	}
+	return max(r.stalled(), r.leading.behind.Add(r.cfg.HeartbeatInterval))
+}
+
+// compareWithCommit keeps track of whether the others are ahead of this leader: they
+// have committed what is not durable here.
+func (r *Raft) compareWithCommit() {
+	switch l := r.leading; {
+	case r.commit <= r.durable():
+		l.behind = Never
+	case l.behind == Never:
+		l.behind = r.now
+	}
+}
+
 // durable is the highest index up to which this replica's log is durable:
 // min(last index, first index touched by any unpersisted write - 1).
 func (r *Raft) durable() Index { return r.writes.durableBelow(r.log.last+1) - 1 }
@@ -161,6 +185,9 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 	}
 	w.inFlight = append(w.inFlight[:0], w.inFlight[n:]...)
 	durable := r.durable()
+	if r.role == Leader {
+		r.compareWithCommit()
+	}
 	f := &r.following
 	if f.windowClosed || f.ackWaiting && durable > before {
 		f.ackNow, f.ackWaiting, f.windowClosed = true, f.verified > durable, false

@@ -245,10 +245,10 @@ func (r *Raft) recordVote(m *Message) {
 // tickLeader sends heartbeats, and steps down when the leader has not heard
 // from a quorum for an election timeout: it may have been replaced, and its
 // clients had better learn it (§6.2). So it does when its disk has stalled for
-// as long: its heartbeats would go on, and keep those from leading who can
-// write.
+// as long and others write: its heartbeats would go on, and keep those from leading
+// who can.
 func (r *Raft) tickLeader() {
-	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {
+	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {
 		r.reportStepDown()
 		r.becomeFollower(r.term, 0)
 		return

@@ -156,6 +156,10 @@ func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.until(l.yielding.notBefore)
 	f.number(uint64(l.yielding.attempts))
 	f.flag(l.resigning)
+	f.flag(l.behind != Never)
+	if l.behind != Never {
+		f.since(l.behind, r.cfg.HeartbeatInterval)
+	}
 	f.number(l.deferral.lease, l.deferral.latest)
 	f.until(l.deferral.until)
 	f.until(l.deferral.recheck)

@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/seed-6281cb22/raft/raftpb"
 	"github.com/stretchr/testify/require"
@@ -65,6 +66,54 @@ func TestScenarioH6MajorityOfDisksStalls(t *testing.T) {
 	c.run(2 * DefaultHeartbeatInterval)
 	c.requireApplied([]string{"a", "0", "1", "2", "3", "4", "5", "6", "7"}, 1, 2, 3)
 	require.Equal(t, term, c.node(1).r.Term())
+}
+
+// The leader's disk is one of those that stall. Nobody else could win, so it stays
+// and reads go on; it steps down when the others are ahead of it and it still cannot
+// write.
+func TestScenarioH6LeadersDiskStallsWithOthers(t *testing.T) {
+	for name, test := range map[string]struct {
+		late  time.Duration // how much later than follower 3's disk the leader's works again
+		stays bool
+	}{
+		"they go on together":            {0, true},
+		"a little later than the others": {DefaultHeartbeatInterval / 2, true},
+		"the leader's does not go on":    {2 * DefaultHeartbeatInterval, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCluster(t, 3, nil)
+			c.elect(1)
+			c.run(DefaultHeartbeatInterval)
+			term := c.node(1).r.Term()
+			for range 2 {
+				reads, commit := len(c.node(1).reads), c.node(1).r.Commit()
+				c.stalled[1], c.stalled[3] = true, true
+				require.NoError(t, c.propose(1, "a"))
+				for i := range 4 {
+					c.run(DefaultElectionTimeout / 2)
+					id := uint64(reads + i + 1)
+					require.NoError(t, c.readIndex(1, id))
+					c.run(DefaultElectionTimeout / 2)
+					require.Equal(t, ReadState{ID: id, Index: commit, OK: true}, c.node(1).reads[id-1])
+				}
+				require.Equal(t, commit, c.node(1).r.Commit())
+
+				delete(c.stalled, 3)
+				c.settle()
+				require.Greater(t, c.node(1).r.Commit(), commit)
+				c.run(test.late)
+				require.Equal(t, test.stays, c.node(1).r.Role() == Leader)
+				delete(c.stalled, 1)
+				c.run(4 * DefaultElectionTimeout)
+				require.Equal(t, test.stays, c.node(1).r.Term() == term)
+				if !test.stays {
+					c.requireApplied([]string{"a"}, 1, 2, 3)
+					return
+				}
+			}
+			c.requireApplied([]string{"a", "a"}, 1, 2, 3)
+		})
+	}
 }
 
 // A heartbeat overtakes bulk data: it is not rejected, and the pipeline goes

@@ -230,7 +230,7 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled(), r.transferDeadline(),
+		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking(), r.transferDeadline(),
 			r.deferralDeadline())
 	case r.mayCampaign() || r.leader != 0:
 		return r.election.deadline
@@ -454,6 +454,7 @@ func (r *Raft) becomeLeader() {
 	r.leading = &leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
+		behind:    Never, // its vote is durable, and so is all that was written before
 		watched:   commitWatch{commit: r.commit, since: r.now},
 	}
 	for i := range r.peers {

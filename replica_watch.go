@@ -14,7 +14,7 @@ type watched struct {
 }
 
 // slow is how long a write or a task of the state machine may take before it is
-// reported: a leader whose disk stalls for twice as long steps down.
+// reported: a leader whose disk stalls for twice as long, and not the others', steps down.
 func (r *replica) slow() time.Duration { return r.cfg.ElectionTimeout / 2 }
 
 // event reports something that the core does not know of. EventEnded is the

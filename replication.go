@@ -25,6 +25,8 @@ type leaderState struct {
 
 	watched commitWatch
 
+	behind Instant // since when the others have been ahead, Never: they are not
+
 	deferral deferral // what its commits wait for
 	lease    interval // of the entry at the commit index
 }
@@ -617,6 +619,7 @@ func (r *Raft) advanceCommit() {
 	}
 	r.notifyOrigins(r.commit+1, n)
 	r.setCommit(n)
+	r.compareWithCommit()
 	r.leading.lease = intervalOf(r.log.window.at(n))
 }
 

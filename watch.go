@@ -46,12 +46,12 @@ func (r *Raft) watch() {
 // Why a leader gives up leading by itself.
 const (
 	reasonNoQuorum    = "no quorum was heard from for an election timeout"
-	reasonDiskStalled = "a write has not ended for an election timeout"
+	reasonDiskStalled = "a write has not ended for an election timeout, and others have committed more"
 )
 
 func (r *Raft) reportStepDown() {
 	reason := reasonNoQuorum
-	if r.now >= r.stalled() {
+	if r.now >= r.blocking() {
 		reason = reasonDiskStalled
 	}
 	r.event(Event{Kind: EventSteppedDown, Reason: reason})

@@ -92,8 +92,8 @@ func TestLeaderReportsWhyItStepsDown(t *testing.T) {
 	c.proposeData("x")
 	for range 7 {
 		c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))
-		c.ack(2, 2)
-		c.ack(3, 2)
+		c.ack(2, 3)
+		c.ack(3, 3)
 	}
 	c.takeEvents()
 	c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))

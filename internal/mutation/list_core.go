@@ -100,7 +100,7 @@ var elections = []Mutation{
 	},
 	{
 		ID: "M36d", File: "election.go", Func: "Raft.tickLeader",
-		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {", Replace: "if r.now >= r.stalled() {",
+		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {", Replace: "if r.now >= r.blocking() {",
 		Wrong: "a leader without a quorum does not step down",
 		By:    []*Engine{Core},
 	},
@@ -142,7 +142,7 @@ var elections = []Mutation{
 	},
 	{
 		ID: "C4", File: "election.go", Func: "Raft.tickLeader",
-		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.stalled()) {", Replace: "if r.now >= r.quorumContact().Add(r.cfg.ElectionTimeout) {",
+		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {", Replace: "if r.now >= r.quorumContact().Add(r.cfg.ElectionTimeout) {",
 		Wrong: "a leader whose disk hangs does not step down (E13)",
 		By:    []*Engine{Core},
 	},
