@@ -127,7 +127,7 @@ var walWrites = []Mutation{
 		ID: "W18", File: "storage/wal/snapshot.go", Func: "snapshotReader.load",
 		Find: "chunkCRC(chunk, r.buf) != r.meta.chunks[chunk]", Replace: "false",
 		Wrong: "a snapshot is read without a check of its checksums",
-		By:    []*Engine{Stack},
+		By:    []*Engine{test("./storage/wal", "TestSnapshotData")},
 	},
 	{
 		ID: "W19", File: "storage/wal/storage.go", Func: "storage.Load",
