@@ -101,26 +101,42 @@ func (r *Raft) stalled() Instant {
 
 // blocking is the time from which on this leader stands in the way, Never if it
 // does not: its disk has stalled, and for a heartbeat interval the others have been
-// ahead of it. So a leader that cannot persist steps down (E13). But where a
-// quorum's disks have stalled, its own among them, nothing is committed without it,
-// and nobody could be elected: then it stays, and its heartbeats and reads go on
-// (H6). The heartbeat interval is for disks that have stalled, and go on, together.
+// able to do without it. So a leader that cannot persist steps down (E13). But
+// where a quorum's disks have stalled, its own among them, nobody could be
+// elected: then it stays, and its heartbeats and reads go on (H6). The heartbeat
+// interval is for disks that have stalled, and go on, together.
 func (r *Raft) blocking() Instant {
-	if r.leading.behind == Never {
+	if r.leading.dispensable == Never {
 		return Never
 	}
-	return max(r.stalled(), r.leading.behind.Add(r.cfg.HeartbeatInterval))
+	return max(r.stalled(), r.leading.dispensable.Add(r.cfg.HeartbeatInterval))
 }
 
-// compareWithCommit keeps track of whether the others are ahead of this leader: they
-// have committed what is not durable here.
-func (r *Raft) compareWithCommit() {
-	switch l := r.leading; {
-	case r.commit <= r.durable():
-		l.behind = Never
-	case l.behind == Never:
-		l.behind = r.now
+// watchDisk keeps track, with each heartbeat, of since when the others have been able
+// to do without this leader, whose write has been under way for a heartbeat
+// interval: they have committed what is not durable here, or a quorum of them has
+// made durable all that it has received. The latter does not ask for a commit, since
+// a leader may have to read its disk to bring the others up to date.
+func (r *Raft) watchDisk() {
+	l := r.leading
+	slow := len(r.writes.inFlight) > 0 && r.now >= r.writes.inFlight[0].since.Add(r.cfg.HeartbeatInterval)
+	switch {
+	case !slow || r.commit <= r.durable() && !r.othersWrite():
+		l.dispensable = Never
+	case l.dispensable == Never:
+		l.dispensable = r.now
 	}
+}
+
+// othersWrite reports whether a quorum without this replica has made durable all
+// that it has received.
+func (r *Raft) othersWrite() bool {
+	return quorumOf(r, 0, func(p *progress) uint64 {
+		if p.match < p.verified {
+			return 0
+		}
+		return 1
+	}) == 1
 }
 
 // durable is the highest index up to which this replica's log is durable:
@@ -185,9 +201,6 @@ func (r *Raft) Persisted(now Instant, seq uint64) {
 	}
 	w.inFlight = append(w.inFlight[:0], w.inFlight[n:]...)
 	durable := r.durable()
-	if r.role == Leader {
-		r.compareWithCommit()
-	}
 	f := &r.following
 	if f.windowClosed || f.ackWaiting && durable > before {
 		f.ackNow, f.ackWaiting, f.windowClosed = true, f.verified > durable, false

@@ -256,6 +256,7 @@ func (r *Raft) tickLeader() {
 	r.checkTransfer()
 	if r.now >= r.leading.heartbeat {
 		r.leading.heartbeat = r.now.Add(r.cfg.HeartbeatInterval)
+		r.watchDisk()
 		r.yield()
 		r.heartbeat()
 	}

@@ -29,7 +29,7 @@ const (
 	EventFarewellBegun                         // a member was removed, and this leader begins to tell it so [Peer]
 	EventFarewellEnded                         // it knows, or this leader tells it no longer [Peer]
 	EventRemoved                               // this replica is no member any more [Index: of the membership as it knows it]
-	EventSteppedDown                           // this leader gives up leading, since it has not heard from a quorum, or its disk has not finished a write that others have, for an election timeout [Reason]
+	EventSteppedDown                           // this leader gives up leading, since it has not heard from a quorum, or its disk has not finished a write while others do, for an election timeout [Reason]
 	EventSnapshotAccepted                      // the leader's snapshot replaces this replica's log [Index]
 
 	EventSnapshotTaken       // a snapshot of the state machine is in the storage [Index]

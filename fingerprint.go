@@ -156,9 +156,9 @@ func (f *fingerprint) leading(r *Raft, l *leaderState) {
 	f.until(l.yielding.notBefore)
 	f.number(uint64(l.yielding.attempts))
 	f.flag(l.resigning)
-	f.flag(l.behind != Never)
-	if l.behind != Never {
-		f.since(l.behind, r.cfg.HeartbeatInterval)
+	f.flag(l.dispensable != Never)
+	if l.dispensable != Never {
+		f.since(l.dispensable, r.cfg.HeartbeatInterval)
 	}
 	f.number(l.deferral.lease, l.deferral.latest)
 	f.until(l.deferral.until)

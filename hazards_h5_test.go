@@ -78,7 +78,7 @@ func TestScenarioH6LeadersDiskStallsWithOthers(t *testing.T) {
 	}{
 		"they go on together":            {0, true},
 		"a little later than the others": {DefaultHeartbeatInterval / 2, true},
-		"the leader's does not go on":    {2 * DefaultHeartbeatInterval, false},
+		"the leader's does not go on":    {3 * DefaultHeartbeatInterval, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newTestCluster(t, 3, nil)

@@ -454,8 +454,9 @@ func (r *Raft) becomeLeader() {
 	r.leading = &leaderState{
 		first:     r.log.last + 1,
 		heartbeat: r.now.Add(r.cfg.HeartbeatInterval),
-		behind:    Never, // its vote is durable, and so is all that was written before
 		watched:   commitWatch{commit: r.commit, since: r.now},
+
+		dispensable: Never,
 	}
 	for i := range r.peers {
 		r.peers[i].reset(r.log.last+1, r.now)

@@ -25,7 +25,7 @@ type leaderState struct {
 
 	watched commitWatch
 
-	behind Instant // since when the others have been ahead, Never: they are not
+	dispensable Instant // since when the others could do without it, Never: see watchDisk
 
 	deferral deferral // what its commits wait for
 	lease    interval // of the entry at the commit index
@@ -619,7 +619,6 @@ func (r *Raft) advanceCommit() {
 	}
 	r.notifyOrigins(r.commit+1, n)
 	r.setCommit(n)
-	r.compareWithCommit()
 	r.leading.lease = intervalOf(r.log.window.at(n))
 }
 

@@ -46,7 +46,7 @@ func (r *Raft) watch() {
 // Why a leader gives up leading by itself.
 const (
 	reasonNoQuorum    = "no quorum was heard from for an election timeout"
-	reasonDiskStalled = "a write has not ended for an election timeout, and others have committed more"
+	reasonDiskStalled = "a write has not ended for an election timeout, and others write"
 )
 
 func (r *Raft) reportStepDown() {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-6281cb22/raft/raftpb"
 )
 
 // newWatchedLeader leads a group of n voters and reports Events.
@@ -92,8 +94,22 @@ func TestLeaderReportsWhyItStepsDown(t *testing.T) {
 	c.proposeData("x")
 	for range 7 {
 		c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))
-		c.ack(2, 3)
-		c.ack(3, 3)
+		c.ack(2, 2) // it may have to read its disk to bring them up to date
+		c.ack(3, 2)
+	}
+	c.takeEvents()
+	c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))
+	require.Contains(t, c.takeEvents(), Event{Kind: EventSteppedDown, Reason: reasonDiskStalled})
+
+	c = newWatchedLeader(t, 3)
+	c.proposeData("x", "y")
+	for range 7 {
+		c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))
+		for _, from := range []NodeID{2, 3} { // they write, and there is always more to write
+			c.receive(Message{
+				Type: raftpb.AppendEntriesReply, From: from, Term: c.term, Index: 3, Verified: 4, Round: c.leading.round, Window: 1 << 20,
+			})
+		}
 	}
 	c.takeEvents()
 	c.tickAt(c.now.Add(c.cfg.HeartbeatInterval))
