@@ -176,22 +176,40 @@ func newProcesses(t *testing.T, n int, more ...string) []*process {
 	return processes
 }
 
-// freeAddresses returns loopback addresses that nobody listens on. Their ports
-// are below those that the system gives to outgoing connections, so none of
-// these takes one before its process does, or while that is down.
+// freeAddresses returns loopback addresses that nobody listens on, and that it has
+// not returned before: a test that runs beside this one may not have started, or
+// have killed, the process that an address is for. Their ports are below those that
+// the system gives to outgoing connections, so none of these takes one before its
+// process does, or while that is down.
 func freeAddresses(t *testing.T, n int) []string {
 	var addresses []string
 	for tries := 0; len(addresses) < n; tries++ {
 		require.Less(t, tries, 1000, "no free ports")
 		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
+		if _, returned := addressesReturned.LoadOrStore(address, true); returned {
+			continue
+		}
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
 		}
-		defer l.Close() // all at the end, so that all differ
+		l.Close()
 		addresses = append(addresses, address)
 	}
 	return addresses
+}
+
+var addressesReturned sync.Map
+
+func TestFreeAddressesAreReturnedOnce(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 100 {
+		for _, address := range freeAddresses(t, 6) {
+			require.False(t, seen[address], address)
+			seen[address] = true
+		}
+	}
 }
 
 // waitForLeader waits until all of the processes follow the same one of them.
