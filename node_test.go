@@ -429,6 +429,8 @@ func TestForwardsSurviveLossAndDuplication(t *testing.T) {
 func TestLostForwardIsSentAgainSoon(t *testing.T) {
 	virtual(t, func(t *testing.T, ctx context.Context) {
 		c := newCluster(t, 3, func(cfg *raft.Config) { cfg.ElectionTimeout = 2 * time.Second })
+		c.leader()
+		bubble.Sleep(4 * time.Second) // an election that began beside the first leader's is over
 		leader, follower := c.leader(), c.follower()
 		c.network.Block(c.members[follower].ID, c.members[leader].ID)
 		time.AfterFunc(20*time.Millisecond, c.network.HealAll)
