@@ -9,6 +9,7 @@ import (
 type electionState struct {
 	deadline   Instant // when to campaign, unless a leader is heard from before
 	heard      Instant // when the current leader was heard from
+	patience   Instant // until when silence proves nothing, see excuse
 	ownVote    quorum.Vote
 	ownVoteSeq uint64 // the write that makes the own vote durable
 }
@@ -16,6 +17,23 @@ type electionState struct {
 func (r *Raft) resetElectionTimer() {
 	r.election.deadline = r.now.Add(r.randomTimeout())
 }
+
+// silence is when this replica takes it for proven, unless it hears otherwise
+// before, that it has lost a quorum, or its disk, if it leads, else its leader.
+func (r *Raft) silence() Instant {
+	at := r.election.deadline
+	if r.role == Leader {
+		at = min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking())
+	}
+	return max(at, r.election.patience)
+}
+
+// excuse is for a host that was kept from its work, as by a pause of its process:
+// what it did not hear meanwhile may only be unread, or come from others who
+// were kept from theirs. Until then silence proves nothing: this replica neither
+// campaigns nor steps down because of it, nor helps others to depose a leader.
+// Nothing that a lease rests on becomes shorter by that.
+func (r *Raft) excuse(until Instant) { r.election.patience = max(r.election.patience, until) }
 
 func (r *Raft) resetVotes() {
 	r.election.ownVote = quorum.Open
@@ -173,7 +191,7 @@ func (r *Raft) mayVoteFor(lastIndex Index) bool {
 // from a leader says no (§4.2.3), so that nobody who is merely cut off from the
 // leader can depose it.
 func (r *Raft) handlePreVote(m *Message) {
-	sticky := r.role == Leader || r.leader != 0 && r.now < r.election.heard.Add(r.cfg.ElectionTimeout)
+	sticky := r.role == Leader || r.leader != 0 && r.now < max(r.election.heard.Add(r.cfg.ElectionTimeout), r.election.patience)
 	grant := m.Term > r.term && !sticky && r.mayVoteFor(m.Index) && r.log.upToDate(m.Index, m.LogTerm)
 	reply := Message{Type: raftpb.PreVoteReply, To: m.From, Reject: !grant, Round: m.Context, Marked: !r.unmarked}
 	if grant {
@@ -248,7 +266,7 @@ func (r *Raft) recordVote(m *Message) {
 // as long and others write: its heartbeats would go on, and keep those from leading
 // who can.
 func (r *Raft) tickLeader() {
-	if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {
+	if r.now >= r.silence() {
 		r.reportStepDown()
 		r.becomeFollower(r.term, 0)
 		return

@@ -114,6 +114,7 @@ func (f *fingerprint) apply(a *applyState) {
 func (f *fingerprint) election(r *Raft) {
 	e := &r.election
 	f.until(e.deadline)
+	f.until(e.patience)
 	f.since(e.heard, r.cfg.ElectionTimeout)
 	f.number(uint64(e.ownVote))
 	f.sequence(e.ownVoteSeq)

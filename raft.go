@@ -219,7 +219,7 @@ func (r *Raft) Tick(now Instant) {
 	case r.err != nil:
 	case r.role == Leader:
 		r.tickLeader()
-	case r.now >= r.election.deadline:
+	case r.now >= r.silence():
 		r.electionTimeout()
 	}
 }
@@ -230,10 +230,9 @@ func (r *Raft) Deadline() Instant {
 	case r.err != nil:
 		return Never
 	case r.role == Leader:
-		return min(r.leading.heartbeat, r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking(), r.transferDeadline(),
-			r.deferralDeadline())
+		return min(r.leading.heartbeat, r.silence(), r.transferDeadline(), r.deferralDeadline())
 	case r.mayCampaign() || r.leader != 0:
-		return r.election.deadline
+		return r.silence()
 	}
 	return Never
 }

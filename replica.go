@@ -31,10 +31,10 @@ type replica struct {
 	held        bool  // calls that have just ended may be followed by others, see hold
 	resting     bool  // its core is at rest, and it has given back what it kept for later
 
-	saved    uint64  // newest write given to the storage
-	durable  uint64  // newest write known to be durable
-	putOff   Instant // the deadline that a late tick has put off
-	resumeAt Instant // and until when
+	saved   uint64  // newest write given to the storage
+	durable uint64  // newest write known to be durable
+	looked  Instant // when tick has last looked at the core's time
+	late    bool    // and whether that was late
 
 	proposals proposals
 	forward   forwarding
@@ -134,22 +134,45 @@ func (r *replica) step(now Instant, messages []Message) {
 // tick fires what is due. It comes at deadline, after all messages that have
 // arrived have been stepped.
 //
-// But whoever calls it cannot see the messages that still lie in a socket:
-// after a pause of the process the timer and the readers wake together, and an
-// election timeout would fire over unread heartbeats (scenario H9). So a tick
-// that comes late by more than a heartbeat interval is put off by one, once.
+// But whoever calls it cannot see the messages that still lie in a socket, and
+// what has kept it from coming in time may have kept others from sending: after
+// a pause of a process the timer and the readers wake together, and of a machine
+// that was stalled one process may wake long before the next. An election timeout
+// would fire over unread heartbeats, or over those that are about to be sent
+// (scenario H9). So only time in which this replica was awake counts: a look at
+// the time that comes late by more than a heartbeat interval leaves as much of the
+// timeout as there was when it was due. Who always comes late gets on by a
+// heartbeat interval with each look.
 func (r *replica) tick(now Instant) {
 	if r.ended != nil {
 		return
 	}
-	due := r.core.Deadline()
-	if due < now && now-due > Instant(r.cfg.HeartbeatInterval) && due != r.putOff {
-		r.putOff, r.resumeAt = due, now.Add(r.cfg.HeartbeatInterval)
+	if due := r.look(); due <= now {
+		late := now-due > Instant(r.cfg.HeartbeatInterval)
+		if late {
+			left := r.core.silence() - due
+			if !r.late { // at least so much to read what lies there
+				left = max(left, Instant(r.cfg.HeartbeatInterval))
+			}
+			r.core.excuse(now + left)
+		}
+		r.looked, r.late = now, late
 	}
-	if now >= r.resumeAt {
-		r.core.Tick(now)
-	}
+	r.core.Tick(now)
 	r.settle(now)
+}
+
+// look is when the core's time must be looked at: at its deadline, and in the
+// last part of an election timeout at every heartbeat interval, too, because only
+// who looks notices that it was kept from it. While heartbeats come that part is
+// not reached.
+func (r *replica) look() Instant {
+	due := r.core.Deadline()
+	if due == Never || r.core.Role() == Leader { // a leader looks with its own heartbeats
+		return due
+	}
+	last := Instant(r.cfg.ElectionTimeout - 2*r.cfg.HeartbeatInterval)
+	return min(due, max(due-last, r.looked.Add(r.cfg.HeartbeatInterval)))
 }
 
 // deadline is when tick is next needed.
@@ -157,7 +180,7 @@ func (r *replica) deadline() Instant {
 	if r.ended != nil {
 		return Never
 	}
-	return min(max(r.core.Deadline(), r.resumeAt), r.forwardDeadline(), r.readDeadline())
+	return min(r.look(), r.forwardDeadline(), r.readDeadline())
 }
 
 // persisted says that the oldest write not yet durable now is.

@@ -324,48 +324,6 @@ func TestForwardFromNobodyIsIgnored(t *testing.T) {
 	}
 }
 
-// --- time ---
-
-// The process is paused for ten election timeouts while heartbeats arrive that
-// nobody reads. The timer and the reader wake together, the timer first.
-func TestScenarioH9PausedReplicaReadsBeforeItCampaigns(t *testing.T) {
-	c := newSimCluster(t, 3, nil)
-	leader, follower := c.elect(), c.follower()
-	c.run(time.Second)
-	term := leader.r.core.Term()
-	var unread []Message
-	c.cut = func(m *Message) bool {
-		if m.To == follower.id {
-			unread = append(unread, *m)
-		}
-		return m.To == follower.id || m.From == follower.id
-	}
-	paused := follower.r
-	follower.r = nil
-	c.run(10 * DefaultElectionTimeout)
-	follower.r = paused
-	c.heal()
-
-	follower.tick()
-	require.Equal(t, Follower, follower.r.core.Role(), "not before the messages are read")
-	require.Equal(t, c.now.Add(DefaultHeartbeatInterval), follower.r.deadline())
-	for _, m := range unread {
-		c.receive(m)
-	}
-	c.run(time.Second)
-	require.Equal(t, term, c.leader().r.core.Term())
-	require.Equal(t, leader, c.leader())
-
-	// Nothing to read: it is put off once only.
-	c.isolate(follower.id)
-	c.now = follower.r.core.Deadline().Add(time.Second)
-	follower.tick()
-	require.Equal(t, Follower, follower.r.core.Role())
-	c.now = follower.r.deadline().Add(time.Second)
-	follower.tick()
-	require.Equal(t, PreCandidate, follower.r.core.Role())
-}
-
 // --- reads ---
 
 func TestReadBarriersShareARequest(t *testing.T) {

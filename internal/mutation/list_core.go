@@ -99,14 +99,14 @@ var elections = []Mutation{
 		By:    []*Engine{Core},
 	},
 	{
-		ID: "M36d", File: "election.go", Func: "Raft.tickLeader",
-		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {", Replace: "if r.now >= r.blocking() {",
+		ID: "M36d", File: "election.go", Func: "Raft.silence",
+		Find: "at = min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking())", Replace: "at = r.blocking()",
 		Wrong: "a leader without a quorum does not step down",
 		By:    []*Engine{Core},
 	},
 	{
 		ID: "M36e", File: "election.go", Func: "Raft.handlePreVote",
-		Find: "&& r.now < r.election.heard.Add(r.cfg.ElectionTimeout)", Replace: "&& r.role == Follower",
+		Find: "&& r.now < max(r.election.heard.Add(r.cfg.ElectionTimeout), r.election.patience)", Replace: "&& r.role == Follower",
 		Wrong: "a follower refuses pre-votes for as long as it remembers a leader",
 		By:    []*Engine{test(".", "TestScenarioH2VoteInFlightWhenTheVoterIsWiped")},
 	},
@@ -141,10 +141,10 @@ var elections = []Mutation{
 		By:    []*Engine{Core},
 	},
 	{
-		ID: "C4", File: "election.go", Func: "Raft.tickLeader",
-		Find: "if r.now >= min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking()) {", Replace: "if r.now >= r.quorumContact().Add(r.cfg.ElectionTimeout) {",
+		ID: "C4", File: "election.go", Func: "Raft.silence",
+		Find: "at = min(r.quorumContact().Add(r.cfg.ElectionTimeout), r.blocking())", Replace: "at = r.quorumContact().Add(r.cfg.ElectionTimeout)",
 		Wrong: "a leader whose disk hangs does not step down (E13)",
-		By:    []*Engine{Core},
+		By:    []*Engine{test(".", "TestScenarioE13LeaderThatCannotPersistStepsDown")},
 	},
 	{
 		ID: "C5", File: "election.go", Func: "Raft.handlePreVote",

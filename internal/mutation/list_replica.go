@@ -64,9 +64,21 @@ var forwards = []Mutation{
 	},
 	{
 		ID: "R11", File: "replica.go", Func: "replica.tick",
-		Find: "if now >= r.resumeAt {", Replace: "{",
+		Find: "if late {", Replace: "if false {",
 		Wrong: "a process that was paused campaigns over unread heartbeats (H9)",
 		By:    []*Engine{test(".", "TestScenarioH9PausedReplicaReadsBeforeItCampaigns")},
+	},
+	{
+		ID: "R32", File: "replica.go", Func: "replica.look",
+		Find: "max(due-last, r.looked.Add(r.cfg.HeartbeatInterval))", Replace: "max(due-last+last, r.looked.Add(r.cfg.HeartbeatInterval))",
+		Wrong: "a machine that was stalled for less than an election timeout campaigns over heartbeats that are about to be sent (H9)",
+		By:    []*Engine{test(".", "TestScenarioH9StalledMachineKeepsItsLeader")},
+	},
+	{
+		ID: "R33", File: "election.go", Func: "Raft.handlePreVote",
+		Find: "max(r.election.heard.Add(r.cfg.ElectionTimeout), r.election.patience)", Replace: "r.election.heard.Add(r.cfg.ElectionTimeout)",
+		Wrong: "a replica that has just woken from a pause helps to depose a leader from which it has not read yet (H9)",
+		By:    []*Engine{test(".", "TestScenarioH9StalledReplicaDoesNotHelpToDeposeALeader")},
 	},
 	{
 		ID: "R12", File: "replica_reads.go", Func: "replica.readAnswered",
