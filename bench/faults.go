@@ -27,6 +27,7 @@ func runFailover(ctx context.Context, args []string) error {
 	only := flags.String("only", perLibrary, "which libraries")
 	limit := flags.Duration("limit", failover.DefaultLimit, "how long a failover is waited for")
 	load := flags.Duration("load", 0, "instead, keep each cluster busy for so long, and count elections")
+	stalls := flags.Bool("stalls", false, "with -load: stop all nodes now and then, and wake them one after the other")
 	dir := flags.String("dir", ".", "where to make directories for the nodes: on the disk to be measured")
 	flags.Parse(args)
 	if *quick {
@@ -48,8 +49,11 @@ func runFailover(ctx context.Context, args []string) error {
 	for _, t := range timingNames {
 		by = append(by, contender.Timing(t))
 	}
+	if *stalls && *load <= 0 {
+		return fmt.Errorf("-stalls is for -load")
+	}
 	if *load > 0 {
-		return failover.RunLoad(ctx, failover.LoadOptions{Dir: *dir, Libraries: libraries, Timings: by, Duration: *load, Out: os.Stdout, Log: os.Stderr})
+		return failover.RunLoad(ctx, failover.LoadOptions{Dir: *dir, Libraries: libraries, Timings: by, Duration: *load, Stalls: *stalls, Out: os.Stdout, Log: os.Stderr})
 	}
 	return failover.Run(ctx, failover.Options{
 		Dir: *dir, Libraries: libraries, Timings: by, Faults: faultNames, Runs: *runs, Limit: *limit, Out: os.Stdout,

@@ -50,7 +50,18 @@ func TestLoad(t *testing.T) {
 	require.NoError(t, RunLoad(t.Context(), LoadOptions{
 		Dir: t.TempDir(), Libraries: []string{all.Ours}, Timings: []contender.Timing{contender.Default}, Duration: time.Second, Out: &out,
 	}))
-	require.Regexp(t, `\| raft \| default \| \d+ \| [1-9]s \| [1-9]\d+ \|`, out.String())
+	require.Regexp(t, `\| raft \| default \| \d+ \| [1-9]s \| [1-9]\d+ \|.*\| 0 \|\n`, out.String())
+}
+
+func TestLoadWithStalls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("clusters of processes take seconds: left out by -short")
+	}
+	var out strings.Builder
+	require.NoError(t, RunLoad(t.Context(), LoadOptions{
+		Dir: t.TempDir(), Libraries: []string{all.Ours}, Timings: []contender.Timing{contender.Default}, Duration: 4 * time.Second, Stalls: true, Out: &out,
+	}))
+	require.Regexp(t, `\| raft \| default \| \d+ \| \d+s \| [1-9]\d+ \|.*\| [1-9] \|\n`, out.String())
 }
 
 func milliseconds(values ...int) (samples []sample) {

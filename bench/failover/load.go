@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/seed-6281cb22/raft/bench/contender"
@@ -19,6 +20,7 @@ type LoadOptions struct {
 	Libraries []string
 	Timings   []contender.Timing
 	Duration  time.Duration // of each library and timing
+	Stalls    bool          // all nodes are stopped now and then, and wake one after the other
 	Out       io.Writer
 	Log       io.Writer // when there were elections goes here, if not nil
 }
@@ -46,6 +48,7 @@ type busy struct {
 	operations uint64
 	errors     uint64
 	longest    time.Duration // that one operation took
+	stalls     int
 }
 
 // RunLoad counts the elections of clusters that are as busy as 256 clients make
@@ -53,16 +56,19 @@ type busy struct {
 func RunLoad(ctx context.Context, opts LoadOptions) error {
 	fmt.Fprintf(opts.Out, "Load average %s. Three nodes, each in a process of its own, on loopback; %d clients at the leader, %d B, each write synced.\n\n",
 		turns.LoadAverage(), loadClients, loadBytes)
-	fmt.Fprintln(opts.Out, "| | settings | elections | in | writes/s | errors | longest write |")
-	fmt.Fprintln(opts.Out, "| --- | --- | --- | --- | --- | --- | --- |")
+	if opts.Stalls {
+		fmt.Fprintf(opts.Out, "Every %v to %v all nodes are stopped for %v to %v, and wake in any order, up to %v apart.\n\n", stallEvery[0], stallEvery[1], stallFor[0], stallFor[1], stallApart[1])
+	}
+	fmt.Fprintln(opts.Out, "| | settings | elections | in | writes/s | errors | longest write | stalls |")
+	fmt.Fprintln(opts.Out, "| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, timing := range opts.Timings {
 		for _, library := range opts.Libraries {
 			b, err := loadOne(ctx, opts, library, timing)
 			if err != nil {
 				return fmt.Errorf("%s: %w", library, err)
 			}
-			fmt.Fprintf(opts.Out, "| %s | %s | %d | %v | %.0f | %d | %v |\n", b.library, b.timing, b.elections, b.elapsed.Round(time.Second),
-				float64(b.operations)/b.measured.Seconds(), b.errors, turns.Rounded(b.longest))
+			fmt.Fprintf(opts.Out, "| %s | %s | %d | %v | %.0f | %d | %v | %d |\n", b.library, b.timing, b.elections, b.elapsed.Round(time.Second),
+				float64(b.operations)/b.measured.Seconds(), b.errors, turns.Rounded(b.longest), b.stalls)
 		}
 	}
 	fmt.Fprintf(opts.Out, "\nLoad average at the end %s.\n", turns.LoadAverage())
@@ -85,6 +91,21 @@ func loadOne(ctx context.Context, opts LoadOptions, library string, timing conte
 	}
 	b = busy{library: library, timing: timing}
 	leader, term := first.Leader, first.Term
+	if opts.Stalls {
+		stalling, stop := context.WithCancel(ctx)
+		var stalled error
+		ended := make(chan int)
+		go func() {
+			var times int
+			times, stalled = stall(stalling, c)
+			ended <- times
+		}()
+		defer func() {
+			stop()
+			b.stalls = <-ended
+			err = errors.Join(err, stalled)
+		}()
+	}
 	for b.elapsed < opts.Duration && ctx.Err() == nil {
 		slice := min(loadSlice, opts.Duration-b.elapsed)
 		began := time.Now()
@@ -114,4 +135,41 @@ func loadOne(ctx context.Context, opts LoadOptions, library string, timing conte
 		term = now.Term
 	}
 	return b, ctx.Err()
+}
+
+// Of a machine that stands still now and then, as a virtual one does whose host
+// has no time for it: less and more than the default election timeout of ours.
+var (
+	stallEvery = [2]time.Duration{1500 * time.Millisecond, 2500 * time.Millisecond}
+	stallFor   = [2]time.Duration{350 * time.Millisecond, 800 * time.Millisecond}
+	stallApart = [2]time.Duration{0, 80 * time.Millisecond}
+)
+
+// stall stops all nodes, wakes them one after the other in any order, and begins
+// again, until ctx ends. It returns how often.
+func stall(ctx context.Context, c *rig.Cluster) (times int, err error) {
+	random := rand.New(rand.NewPCG(1, 2))
+	wait := func(between [2]time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(between[0] + time.Duration(random.Int64N(int64(between[1]-between[0])))):
+		}
+	}
+	for wait(stallEvery); ctx.Err() == nil; wait(stallEvery) {
+		nodes := random.Perm(3)
+		for _, n := range nodes {
+			if err := c.Pause(n + 1); err != nil {
+				return times, err
+			}
+		}
+		wait(stallFor)
+		for _, n := range nodes {
+			if err := c.Resume(n + 1); err != nil {
+				return times, err
+			}
+			wait(stallApart)
+		}
+		times++
+	}
+	return times, nil
 }
