@@ -77,7 +77,7 @@ func TestImpuritiesAreFound(t *testing.T) {
 		"context":       `import "context"; func f(context.Context) {}`,
 		"now":           `import "time"; func f() any { return time.Now() }`,
 		"since":         `import clock "time"; func f(t clock.Time) any { return clock.Since(t) }`,
-		"sleep":         `import "time"; func f() { time.Sleep(1) }`,
+		"sleep":         `import clock "time"; func f() { clock.Sleep(1) }`,
 		"timer":         `import "time"; func f() any { return time.NewTimer(1) }`,
 		"print":         `import "fmt"; func f() { fmt.Println() }`,
 		"dot import":    `import . "time"`,
