@@ -20,7 +20,9 @@ type CoreConfig struct {
 	Group GroupID
 	// ElectionTimeout is the shortest time without a leader after which a
 	// follower campaigns; the actual one is drawn from [1, 2) times it. A
-	// leader that does not hear from a quorum for so long steps down.
+	// leader that does not hear from a quorum for so long steps down. The core
+	// takes the time that Tick is given as it is: whoever drives it after a pause
+	// gives it what has arrived first.
 	ElectionTimeout time.Duration
 	// HeartbeatInterval is the time between a leader's heartbeats.
 	HeartbeatInterval time.Duration
@@ -149,7 +151,9 @@ type Config struct {
 	// without either is given it here.
 	Cluster string
 
-	// The next ones are as in CoreConfig.
+	// The next ones are as in CoreConfig. But time in which the node was kept from
+	// its work for more than a HeartbeatInterval, as by a pause of its process or
+	// its machine, does not count towards ElectionTimeout.
 	ElectionTimeout     time.Duration
 	HeartbeatInterval   time.Duration
 	MaxEntryBytes       int
